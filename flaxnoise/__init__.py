@@ -1,0 +1,10 @@
+"""Noise and stochastic regularisation for JAX and Flax, as fast as the memory of the machine."""
+
+from flaxnoise import random as random
+from flaxnoise.backends.choice import backend as backend
+from flaxnoise.backends.choice import backends as backends
+from flaxnoise.functional import dropout as dropout
+from flaxnoise.functional import gaussian_dropout as gaussian_dropout
+from flaxnoise.functional import gaussian_noise as gaussian_noise
+from flaxnoise.functional import masked_gaussian_noise as masked_gaussian_noise
+from flaxnoise.functional import stop_gradient as stop_gradient

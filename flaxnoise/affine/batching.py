@@ -1,0 +1,23 @@
+"""vmap: one more batch dimension in front of every operand."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.interpreters import batching
+
+from flaxnoise.affine.primitive import affine, affine_p
+
+
+def _batch(values: Any, dims: Any, *, names: tuple[str, ...], **params: Any) -> tuple[Any, int]:
+    operands = {
+        name: _to_front(value, dim) for name, value, dim in zip(names, values, dims, strict=True)
+    }
+    return affine(operands, **params), 0
+
+
+def _to_front(value: jax.Array, dim: int | None) -> jax.Array:
+    return jnp.expand_dims(value, 0) if dim is None else jnp.moveaxis(value, dim, 0)
+
+
+batching.primitive_batchers[affine_p] = _batch

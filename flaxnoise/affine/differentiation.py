@@ -1,0 +1,88 @@
+"""Derivatives: the map is linear in x and in (a, b, c, d), so each is the primitive again, same n."""
+
+import operator
+from functools import reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.interpreters import ad
+
+from flaxnoise.affine.primitive import affine, affine_p
+
+COEFFICIENTS = ("a", "b", "c", "d")
+
+
+def _jvp(primals: Any, tangents: Any, *, names: tuple[str, ...], **params: Any) -> tuple[Any, Any]:
+    operands = dict(zip(names, primals, strict=True))
+    moving = {
+        name: tangent
+        for name, tangent in zip(names, tangents, strict=True)
+        if name in ("x", *COEFFICIENTS) and not isinstance(tangent, ad.Zero)
+    }
+    y = affine(operands, **params)
+    parts = []
+    if "x" in moving:
+        parts.append({**_without(operands, "c", "d"), "x": moving["x"]})
+    slopes = _without(moving, "x")
+    if slopes:
+        parts.append({**_without(operands, *COEFFICIENTS), **slopes})
+    if not parts:
+        return y, ad.Zero(jax.typeof(y).to_tangent_aval())
+    dys = [jnp.broadcast_to(affine(_needed(part), **params), y.shape) for part in parts]
+    return y, reduce(operator.add, dys)
+
+
+def _transpose(dy: Any, *values: Any, names: tuple[str, ...], **params: Any) -> list[Any]:
+    operands = dict(zip(names, values, strict=True))
+    linear = {name: v.aval for name, v in operands.items() if ad.is_undefined_primal(v)}
+    if isinstance(dy, ad.Zero):
+        return [ad.Zero(linear[name]) if name in linear else None for name in names]
+    known = _without(operands, *linear)
+    if "x" in linear:
+        dtype = linear["x"].dtype
+        dx = affine({**_without(known, "c", "d"), "x": dy}, **{**params, "dtype": dtype})
+        found = {"x": dx}
+    else:
+        found = {name: _slope(name, known, dy, aval, params) for name, aval in linear.items()}
+    return [_sum_to(found[name], linear[name].shape) if name in linear else None for name in names]
+
+
+def _slope(name: str, known: dict[str, Any], dy: jax.Array, aval: Any, params: Any) -> jax.Array:
+    """The cotangent of one coefficient before the sum over what it was broadcast along."""
+    factor = known["x"] if name in "ab" else None
+    if name in "bd":
+        one = jnp.ones((1,) * aval.ndim, aval.dtype)
+        term = {**_without(known, *COEFFICIENTS), name: one}
+        dtype = aval.dtype
+        if factor is not None:
+            dtype = jnp.promote_types(factor.dtype, aval.dtype)
+            term["x"] = factor.astype(dtype)
+        factor = affine(_needed(term), **{**params, "dtype": dtype})
+    if factor is None:
+        return jnp.real(dy).astype(aval.dtype)
+    dtype = jnp.promote_types(dy.dtype, aval.dtype)
+    return jnp.real(dy.astype(dtype) * factor.astype(dtype)).astype(aval.dtype)
+
+
+def _needed(operands: dict[str, Any]) -> dict[str, Any]:
+    """Without x where neither a nor b is there to multiply it."""
+    return operands if "a" in operands or "b" in operands else _without(operands, "x")
+
+
+def _without(operands: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in operands.items() if name not in names}
+
+
+def _sum_to(value: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Sums over the dimensions along which an operand of this shape was broadcast."""
+    axes = tuple(
+        axis
+        for axis, size in enumerate(shape)
+        if isinstance(size, int) and size == 1 and value.shape[axis] != 1
+    )
+    return jnp.sum(value, axis=axes, keepdims=True, dtype=value.dtype) if axes else value
+
+
+ad.primitive_jvps[affine_p] = _jvp
+ad.primitive_transposes[affine_p] = _transpose

@@ -1,0 +1,23 @@
+"""Manual axes of shard_map: operands of one call must vary over the same axes."""
+
+from collections.abc import Sequence
+
+import jax
+from jax import lax
+
+
+def unify(values: Sequence[jax.Array]) -> list[jax.Array]:
+    """Marks each value as varying over every manual axis that one of them varies over."""
+    axes = [_axes(value) for value in values]
+    union = frozenset().union(*axes)
+    if not union:
+        return list(values)
+    missing = [tuple(sorted(union - own)) for own in axes]
+    return [
+        lax.pcast(value, names, to="varying") if names else value
+        for value, names in zip(values, missing, strict=True)
+    ]
+
+
+def _axes(value: jax.Array) -> frozenset[str]:
+    return jax.typeof(value).manual_axis_type.varying

@@ -1,0 +1,106 @@
+"""Which backend serves: forced by the user, or chosen for the platform at lowering."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+
+from flaxnoise.backends import xla
+
+Form = Callable[..., jax.Array]
+
+ENVIRONMENT = "FLAXNOISE_BACKEND"
+
+
+class Backend(NamedTuple):
+    """A way to compute the formula.
+
+    Attributes:
+        platforms: jax's names of the platforms it can serve; empty for all.
+        form: (operands, kind, shape, global_shape, dtype) -> array.
+        missing: why it is not there in this installation, or None.
+        refuses: why it cannot serve a call, or None; from the static parameters, the operands' names
+            and avals, whether the compiler will partition the call, and whether it is exported.
+    """
+
+    platforms: tuple[str, ...]
+    form: Form
+    missing: Callable[[], str | None]
+    refuses: Callable[..., str | None]
+
+
+# In order of preference on the platforms that they name.
+BACKENDS = {
+    "xla": Backend((), xla.affine, missing=lambda: None, refuses=lambda **_: None),
+}
+
+_forced = jax.make_user_context(default_value=None)
+
+
+@contextlib.contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Forces one backend for what is traced inside: ``with flaxnoise.backend("xla"):``.
+
+    Part of jax's cache keys: a function jitted before is traced again. The environment variable
+    FLAXNOISE_BACKEND does the same for a whole process; it is read when a function is traced.
+
+    Args:
+        name: one of ``flaxnoise.backends()``.
+
+    Raises:
+        ValueError: there is no backend of that name. A backend that exists and cannot serve a call
+            raises NotImplementedError with the reason when the call is lowered.
+
+    Example:
+        >>> with flaxnoise.backend("xla"):
+        ...     y = flaxnoise.dropout(key, x, 0.5)
+    """
+    with _forced(_known(name, "backend")):
+        yield
+
+
+def backends() -> dict[str, str]:
+    """Each backend's name, and "available" or the reason why it is not.
+
+    Example:
+        >>> flaxnoise.backends()["xla"]
+        'available'
+    """
+    return {name: entry.missing() or "available" for name, entry in BACKENDS.items()}
+
+
+def forced_backend() -> str | None:
+    """The backend that the context or the environment asks for."""
+    name = _forced.value
+    if name is not None:
+        return name
+    name = os.environ.get(ENVIRONMENT)
+    return _known(name, ENVIRONMENT) if name else None
+
+
+def form(platform: str, forced: str | None, **params: Any) -> Form:
+    """The function to trace for a call with these static parameters on a platform.
+
+    Raises:
+        NotImplementedError: the forced backend cannot serve; says why.
+    """
+    if forced is not None:
+        reason = _why_not(BACKENDS[forced], platform, params)
+        if reason is not None:
+            raise NotImplementedError(f"backend {forced!r} cannot serve this call: {reason}")
+        return BACKENDS[forced].form
+    return next(b.form for b in BACKENDS.values() if _why_not(b, platform, params) is None)
+
+
+def _why_not(entry: Backend, platform: str, params: dict[str, Any]) -> str | None:
+    if entry.platforms and platform not in entry.platforms:
+        return f"it serves {', '.join(entry.platforms)}, not {platform}."
+    return entry.missing() or entry.refuses(**params)
+
+
+def _known(name: str, owner: str) -> str:
+    if name not in BACKENDS:
+        raise ValueError(f"{owner}: must be one of {', '.join(map(repr, BACKENDS))}, got {name!r}.")
+    return name

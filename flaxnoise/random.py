@@ -1,0 +1,182 @@
+"""The noise itself, as values: what the functions of flaxnoise use under the same key.
+
+Unlike jax.random, the numbers of an element depend on the key and the element's linear index alone.
+"""
+
+import functools
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from flaxnoise import arguments
+from flaxnoise.affine import affine
+from flaxnoise.stream import threshold as _threshold
+from flaxnoise.stream.noise import Kind
+
+
+def bits(key: jax.Array, shape: int | Sequence[int] = ()) -> jax.Array:
+    """Draws random words: Philox4x32-10, 32 independent bits an element.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        shape: of the result.
+
+    Returns:
+        A uint32 array.
+
+    Raises:
+        TypeError: key is no key, shape is not made of integers.
+        ValueError: a batch of keys, a negative size.
+
+    Example:
+        >>> words = flaxnoise.random.bits(key, (2, 3))
+    """
+    return _draw("bits", "bits", key, shape, jnp.uint32)
+
+
+def keep_mask(
+    key: jax.Array, shape: int | Sequence[int], rate: jax.typing.ArrayLike
+) -> jax.Array:
+    """Draws the mask of ``dropout``: True where an element is kept.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        shape: of the result.
+        rate: share of the elements dropped, in [0, 1]; a number, or an array that broadcasts to shape.
+            May be traced; then it is not checked: below 0 counts as 0, above 1 and NaN as 1.
+
+    Returns:
+        A bool array.
+
+    Raises:
+        TypeError: key is no key, shape is not made of integers, rate is not real.
+        ValueError: rate outside [0, 1] or not broadcastable, a batch of keys, a negative size.
+
+    Example:
+        >>> mask = flaxnoise.random.keep_mask(key, (2, 3), rate=0.5)
+    """
+    shape = _shape("keep_mask", shape)
+    arguments.rate("keep_mask", rate, shape)
+    return _draw("keep_mask", "keep", key, shape, jnp.bool_, rate)
+
+
+def normal(
+    key: jax.Array, shape: int | Sequence[int] = (), dtype: jax.typing.DTypeLike = jnp.float32
+) -> jax.Array:
+    """Draws normals: n ~ N(0, 1), the noise of ``gaussian_noise`` and ``gaussian_dropout``.
+
+    Box-Muller in float32, rounded once to dtype: the same noise in every dtype. Never 0 before that
+    rounding, |n| ≤ 6.67.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        shape: of the result.
+        dtype: a floating dtype.
+
+    Returns:
+        An array of that dtype.
+
+    Raises:
+        TypeError: key is no key, shape is not made of integers, dtype is not floating.
+        ValueError: a batch of keys, a negative size.
+
+    Example:
+        >>> n = flaxnoise.random.normal(key, (2, 3))
+    """
+    return _draw("normal", "normal", key, shape, _floating("normal", dtype))
+
+
+def uniform(
+    key: jax.Array, shape: int | Sequence[int] = (), dtype: jax.typing.DTypeLike = jnp.float32
+) -> jax.Array:
+    """Draws uniforms on the open interval (0, 1): u = (k + ½)·2^-23, k of 23 bits.
+
+    Never 0 and, before the rounding to a dtype of fewer bits, never 1.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        shape: of the result.
+        dtype: a floating dtype.
+
+    Returns:
+        An array of that dtype.
+
+    Raises:
+        TypeError: key is no key, shape is not made of integers, dtype is not floating.
+        ValueError: a batch of keys, a negative size.
+
+    Example:
+        >>> u = flaxnoise.random.uniform(key, (2, 3))
+    """
+    return _draw("uniform", "unit_uniform", key, shape, _floating("uniform", dtype))
+
+
+def realised_rate(rate: jax.typing.ArrayLike) -> jax.Array:
+    """Gives the share of elements that a rate really drops: T/2^31, 1 − P(keep).
+
+    Within 1/128 of rate, relative to min(rate, 1 − rate); exact at 0 and 1.
+
+    Args:
+        rate: in [0, 1], of any shape. May be traced; then it is not checked.
+
+    Returns:
+        A float32 array of rate's shape.
+
+    Raises:
+        TypeError: rate is not real.
+        ValueError: rate outside [0, 1].
+
+    Example:
+        >>> float(flaxnoise.random.realised_rate(0.5))
+        0.5
+    """
+    arguments.rate("realised_rate", rate, jnp.shape(rate))
+    return _threshold.realised_rate(_threshold.threshold(rate))
+
+
+def _draw(
+    owner: str,
+    kind: Kind,
+    key: Any,
+    shape: int | Sequence[int],
+    dtype: jax.typing.DTypeLike,
+    rate: Any = None,
+) -> jax.Array:
+    key = arguments.single_key(owner, key)
+    return _values(key, rate, kind, _shape(owner, shape), jnp.dtype(dtype))
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
+def _values(
+    key: jax.Array, rate: Any, kind: Kind, shape: tuple[int, ...], dtype: jnp.dtype
+) -> jax.Array:
+    operands = {"key": arguments.key_words(key)}
+    if rate is not None:
+        drop = _threshold.threshold(rate)
+        operands["threshold"] = drop.reshape((1,) * (len(shape) - drop.ndim) + drop.shape)
+    return affine(operands, kind=kind, shape=shape, dtype=dtype)
+
+
+def _shape(owner: str, shape: int | Sequence[int]) -> tuple[Any, ...]:
+    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+    for size in sizes:
+        try:
+            negative = operator.index(size) < 0
+        except TypeError:
+            if not jax.export.is_symbolic_dim(size):
+                text = f"{owner}: shape must be made of integers, got {shape!r}."
+                raise TypeError(text) from None
+            negative = False
+        if negative:
+            raise ValueError(f"{owner}: shape must be made of sizes ≥ 0, got {shape!r}.")
+    return sizes
+
+
+def _floating(owner: str, dtype: jax.typing.DTypeLike) -> jnp.dtype:
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{owner}: dtype must be floating, got {dtype}.")
+    return dtype

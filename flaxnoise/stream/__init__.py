@@ -1,0 +1,1 @@
+"""The stream: which random number belongs to element i of an array."""
