@@ -11,6 +11,9 @@ from flaxnoise.affine.primitive import affine_p
 from flaxnoise.backends import choice
 
 
+_NO_MESH = jax.sharding.AbstractMesh((), ())
+
+
 def _lower(
     ctx: mlir.LoweringRuleContext,
     *values: Any,
@@ -29,10 +32,12 @@ def _lower(
         **params,
     )
 
+    # The form sees plain arrays and no mesh: its own types would otherwise ask for replication, and
+    # the compiler partitions it as it does its operands.
     def local(*arrays: jax.Array) -> jax.Array:
-        return form(dict(zip(names, arrays, strict=True)), **params)
+        with jax.sharding.use_abstract_mesh(_NO_MESH):
+            return form(dict(zip(names, arrays, strict=True)), **params)
 
-    # The form sees plain local arrays: it has nothing to say about meshes or manual axes.
     plain = [jax.core.ShapedArray(aval.shape, aval.dtype) for aval in ctx.avals_in]
     out = [jax.core.ShapedArray(aval.shape, aval.dtype) for aval in ctx.avals_out]
     lower = mlir.lower_fun(local, multiple_results=False)
