@@ -1,6 +1,7 @@
 """Noise and stochastic regularisation for JAX and Flax, as fast as the memory of the machine."""
 
 from flaxnoise import random as random
+from flaxnoise.affine.sharding import partition_kernels as partition_kernels
 from flaxnoise.backends.choice import backend as backend
 from flaxnoise.backends.choice import backends as backends
 from flaxnoise.functional import dropout as dropout

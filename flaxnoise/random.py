@@ -37,16 +37,14 @@ def bits(key: jax.Array, shape: int | Sequence[int] = ()) -> jax.Array:
     return _draw("bits", "bits", key, shape, jnp.uint32)
 
 
-def keep_mask(
-    key: jax.Array, shape: int | Sequence[int], rate: jax.typing.ArrayLike
-) -> jax.Array:
+def keep_mask(key: jax.Array, shape: int | Sequence[int], rate: jax.typing.ArrayLike) -> jax.Array:
     """Draws the mask of ``dropout``: True where an element is kept.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         shape: of the result.
-        rate: share of the elements dropped, in [0, 1]; a number, or an array that broadcasts to shape.
-            May be traced; then it is not checked: below 0 counts as 0, above 1 and NaN as 1.
+        rate: share of the elements dropped, in [0, 1]; a number, or an array that broadcasts to
+            shape. May be traced; then it is not checked: below 0 counts as 0, above 1 and NaN as 1.
 
     Returns:
         A bool array.

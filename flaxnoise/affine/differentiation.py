@@ -1,4 +1,4 @@
-"""Derivatives: the map is linear in x and in (a, b, c, d), so each is the primitive again, same n."""
+"""Derivatives: linear in x and in (a, b, c, d), so each is the primitive again, with the same n."""
 
 import operator
 from functools import reduce

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 from jax.interpreters import mlir
 
+from flaxnoise.affine import sharding
 from flaxnoise.affine.primitive import affine_p
-from flaxnoise.backends import choice
-
+from flaxnoise.backends import choice, xla
 
 _NO_MESH = jax.sharding.AbstractMesh((), ())
 
@@ -22,34 +22,46 @@ def _lower(
     backend: str | None,
     **params: Any,
 ) -> Sequence[Any]:
+    cut = sharding.surroundings(ctx)
     form = choice.form(
         platform,
         backend,
         names=names,
         avals=dict(zip(names, ctx.avals_in, strict=True)),
-        partitioned=_is_partitioned(ctx),
+        partitioned=cut == "mixed",
         exported=ctx.module_context.lowering_parameters.for_export,
         **params,
     )
+    if form is xla.affine or cut == "whole":
+        return _lower_plain(ctx, values, names, form, params)
+    call = {**params, "backend": backend}
+    if cut == "explicit":
+        per_shard = sharding.per_explicit_shard(names, ctx.avals_out[0], call)
+        return mlir.lower_fun(per_shard, multiple_results=False)(ctx, *values)
+    per_shard = sharding.per_automatic_shard(names, [aval.shape for aval in ctx.avals_in], call)
+    return _lower_plain(ctx, values, names, lambda operands, **_: per_shard(*operands.values()), {})
 
-    # The form sees plain arrays and no mesh: its own types would otherwise ask for replication, and
-    # the compiler partitions it as it does its operands.
-    def local(*arrays: jax.Array) -> jax.Array:
+
+def _lower_plain(
+    ctx: mlir.LoweringRuleContext,
+    values: Sequence[Any],
+    names: tuple[str, ...],
+    form: choice.Form,
+    params: dict[str, Any],
+) -> Sequence[Any]:
+    """Traces a form on plain arrays without a mesh.
+
+    Its types would otherwise ask for replication; so, the compiler cuts it as it cuts its operands.
+    """
+
+    def traced(*arrays: jax.Array) -> jax.Array:
         with jax.sharding.use_abstract_mesh(_NO_MESH):
             return form(dict(zip(names, arrays, strict=True)), **params)
 
     plain = [jax.core.ShapedArray(aval.shape, aval.dtype) for aval in ctx.avals_in]
     out = [jax.core.ShapedArray(aval.shape, aval.dtype) for aval in ctx.avals_out]
-    lower = mlir.lower_fun(local, multiple_results=False)
+    lower = mlir.lower_fun(traced, multiple_results=False)
     return lower(ctx.replace(avals_in=plain, avals_out=out), *values)
-
-
-def _is_partitioned(ctx: mlir.LoweringRuleContext) -> bool:
-    """Whether the compiler will cut the arrays: several devices, and not every axis manual."""
-    axes = ctx.module_context.axis_context
-    if isinstance(axes, mlir.SPMDAxisContext):
-        return frozenset(axes.manual_axes) != frozenset(axes.mesh.axis_names)
-    return axes.num_devices != 1
 
 
 for _platform in ("cpu", "cuda", "rocm", "tpu"):

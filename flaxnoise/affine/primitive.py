@@ -3,15 +3,15 @@
 Operands, by name; all but the key may be absent:
 
     key        uint32[*batch, 4]    words of the key
-    start      uint32[*batch, 2]    linear index (low, high) of the first element, where this is a shard
+    start      uint32[*batch, 2]    linear index (low, high) of the first element, of a shard
     threshold  uint32[*batch, *dims]
     x          *batch, *dims        any floating or complex dtype
     a b c d    *batch, *dims        float32, or float64 for 64-bit x
 
-Each batch dimension is 1 or the batch's size, each of dims is 1 or the output's size: so batching adds
-a dimension in front of every operand, and broadcasting needs nothing else. n itself has dimensions
-``shape`` (after the batch dimensions of key and threshold); an absent term costs nothing.
-Without x and coefficients y = n.
+Each batch dimension is 1 or the batch's size, each of dims is 1 or the output's size: so batching
+adds a dimension in front of every operand, and broadcasting needs nothing else. n itself has
+dimensions ``shape`` (after the batch dimensions of key and threshold); an absent term costs
+nothing. Without x and coefficients y = n.
 """
 
 import functools
@@ -106,7 +106,9 @@ def _is_one(size: Any) -> bool:
     return isinstance(size, int) and size == 1
 
 
-def _sharding(model: Any, full: list[Any], out_shape: tuple[int, ...]) -> jax.sharding.NamedSharding:
+def _sharding(
+    model: Any, full: list[Any], out_shape: tuple[int, ...]
+) -> jax.sharding.NamedSharding:
     """Each dimension is sharded as in the first operand that has it, x before the others."""
     spec = [None] * len(out_shape)
     for aval in sorted(full, key=lambda aval: aval is not model):

@@ -1,0 +1,1 @@
+"""Ways to compute the formula, and the choice between them."""

@@ -21,8 +21,9 @@ class Backend(NamedTuple):
         platforms: jax's names of the platforms it can serve; empty for all.
         form: (operands, kind, shape, global_shape, dtype) -> array.
         missing: why it is not there in this installation, or None.
-        refuses: why it cannot serve a call, or None; from the static parameters, the operands' names
-            and avals, whether the compiler will partition the call, and whether it is exported.
+        refuses: why it cannot serve a call, or None; from the static parameters, the operands'
+            names and avals, whether the compiler will partition the call, and whether it is
+            exported.
     """
 
     platforms: tuple[str, ...]

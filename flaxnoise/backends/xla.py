@@ -1,7 +1,7 @@
 """The formula in plain jnp, element by element: the reference, and what XLA fuses with neighbours.
 
-Each element names its block and picks its word. XLA on GPU unrolls loops by four and merges the four
-evaluations of a block that four consecutive elements share.
+Each element names its block and picks its word. XLA on GPU unrolls loops by four and merges the
+four evaluations of a block that four consecutive elements share.
 """
 
 import math
@@ -24,7 +24,7 @@ def affine(
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
 ) -> jax.Array:
-    """y = x·(a + b·n) + (c + d·n), n the noise of ``shape``; see affine.primitive for the operands."""
+    """y = x·(a + b·n) + (c + d·n), with n of ``shape``; affine.primitive names the operands."""
     # 64-bit integers for the generator's products; the dtypes of everything else are explicit.
     with jax.enable_x64(True):
         n = noise(operands, kind=kind, shape=shape, global_shape=global_shape)
@@ -80,7 +80,7 @@ def combine(
     a, b, c, d = (coefficients.get(name) for name in "abcd")
     if n.dtype == jnp.bool_:
         kept = _multiply_add(x, _add(a, b), _add(c, d), dtype)
-        return jnp.where(n, kept, _multiply_add(x, a, c, dtype))
+        return _select(n, kept, _multiply_add(x, a, c, dtype))
     return _multiply_add(x, _add(a, _multiply(b, n)), _add(c, _multiply(d, n)), dtype)
 
 
@@ -92,8 +92,9 @@ def _multiply_add(
 ) -> jax.Array:
     """x·factor + offset, both possibly absent.
 
-    Where the factor is exactly 0, x takes no part, not even as inf or NaN; where the offset is exactly
-    0, nothing is added, so that the sign of a zero survives.
+    Where the factor is exactly 0, x takes no part, not even as inf or NaN; where the offset is
+    exactly 0, nothing is added, so that the sign of a zero survives. Where the factor is 1 as well,
+    the result is x bit for bit: arithmetic would flush subnormals and rewrite NaNs.
     """
     if x is None or factor is None:
         return jnp.zeros((), dtype) if offset is None else offset.astype(dtype)
@@ -103,9 +104,21 @@ def _multiply_add(
         return lax.complex(real, imag)
     product = x.astype(factor.dtype) * factor
     product = jnp.where(factor == 0, jnp.zeros((), factor.dtype), product)
-    if offset is None:
-        return product.astype(dtype)
-    return jnp.where(offset == 0, product, product + offset).astype(dtype)
+    same = factor == 1
+    if offset is not None:
+        product = jnp.where(offset == 0, product, product + offset)
+        same &= offset == 0
+    product = product.astype(dtype)
+    return _select(same, x, product) if x.dtype == dtype else product
+
+
+def _select(condition: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """x where the condition holds, else y; as integers: XLA on CPU takes bfloat16 via float32."""
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        return jnp.where(condition, x, y)
+    word = jnp.dtype(f"uint{jnp.finfo(x.dtype).bits}")
+    bits = (lax.bitcast_convert_type(value, word) for value in (x, y))
+    return lax.bitcast_convert_type(jnp.where(condition, *bits), x.dtype)
 
 
 def _add(constant: jax.Array | None, term: jax.Array | None) -> jax.Array | None:
@@ -121,5 +134,5 @@ def _multiply(slope: jax.Array | None, n: jax.Array) -> jax.Array | None:
 def _is_below_2_32(shape: Sequence[int]) -> bool:
     try:
         return math.prod(shape) <= 1 << 32
-    except jax.errors.ConcretizationTypeError:
+    except jax.errors.InconclusiveDimensionOperation:
         return False

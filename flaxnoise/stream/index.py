@@ -11,9 +11,7 @@ CHUNK = 1024
 HALF = CHUNK // 2
 
 
-def word_address(
-    low: jax.Array, high: jax.Array | None
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def word_address(low: jax.Array, high: jax.Array | None) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(block low, block high, word): block = i div 4, word = i mod 4, for kinds of 32 bits."""
     word = low & jnp.uint32(3)
     if high is None:

@@ -20,7 +20,7 @@ DOMAIN_UNIFORM = 3
 
 
 def block_words(key: Words, block_low: jax.Array, block_high: jax.Array, domain: int) -> Words:
-    """The four words of a block: Philox of (block low, block high, domain ^ k2, k3) and (k0, k1)."""
+    """Philox of (block low, block high, domain ^ k2, k3) under (k0, k1): the words of a block."""
     k0, k1, k2, k3 = key
     return philox4x32((block_low, block_high, k2 ^ jnp.uint32(domain), k3), (k0, k1))
 
@@ -47,9 +47,7 @@ def _bits(key: Words, low: jax.Array, high: jax.Array | None, threshold: None) -
     return _word(key, low, high, DOMAIN_BITS)
 
 
-def _keep(
-    key: Words, low: jax.Array, high: jax.Array | None, threshold: jax.Array
-) -> jax.Array:
+def _keep(key: Words, low: jax.Array, high: jax.Array | None, threshold: jax.Array) -> jax.Array:
     block_low, block_high, word, upper = half_address(low, high)
     w = _pick(block_words(key, block_low, block_high, DOMAIN_KEEP), word)
     swapped = (w << jnp.uint32(16)) | (w >> jnp.uint32(16))
@@ -75,9 +73,7 @@ def _uniform(key: Words, low: jax.Array, high: jax.Array | None, threshold: None
     return variates.uniform(_word(key, low, high, DOMAIN_UNIFORM))
 
 
-def _unit_uniform(
-    key: Words, low: jax.Array, high: jax.Array | None, threshold: None
-) -> jax.Array:
+def _unit_uniform(key: Words, low: jax.Array, high: jax.Array | None, threshold: None) -> jax.Array:
     return variates.unit_uniform(_word(key, low, high, DOMAIN_UNIFORM))
 
 

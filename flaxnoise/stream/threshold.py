@@ -28,7 +28,7 @@ def threshold(rate: jax.typing.ArrayLike) -> jax.Array:
     inside = jnp.clip(
         jnp.where(near, coarse * jnp.float32(1 << 15), fine).astype(jnp.uint32), 1, EVERY - 1
     )
-    # Compared as bits: compiled code may flush a subnormal rate to zero, which would be a rate of 0.
+    # Compared as bits: compiled code may flush a subnormal rate to zero.
     some = jax.lax.bitcast_convert_type(rate, jnp.int32) > jnp.int32(0)
     return jnp.where(rate < 1, jnp.where(some, inside, jnp.uint32(0)), jnp.uint32(EVERY))
 

@@ -1,16 +1,37 @@
 """From random words to noise: keep, uniform, normal. The same arithmetic in every backend.
 
-No libm, no gathers, and only int32 → float32 conversions, so that each backend can do the same steps.
-The polynomials come from scripts/fit_polynomials.py.
+No libm, no gathers, and only int32 → float32 conversions, so that each backend can do the same
+steps. The polynomials come from scripts/fit_polynomials.py.
 """
 
 import jax
 import jax.numpy as jnp
 
 # Coefficients, lowest degree first; each is a float32.
-LOG = (-2.0, 0.9999983310699463, -0.6666839718818665, 0.5001144409179688, -0.3991292417049408, 0.33006006479263306, -0.2982828617095947, 0.29366087913513184, -0.18287260830402374)  # −2·log1p(f)/f on [√½ − 1, √2 − 1)
-SIN = (0.7853981852531433, -0.08074583113193512, 0.0024910164065659046, -3.660915172076784e-05)  # sin(π/4·t)/t in t²
-COS = (1.0, -0.3084251284599304, 0.015854284167289734, -0.0003258686629123986, 3.494036945994594e-06)  # cos(π/4·t) in t²
+LOG = (
+    -2.0,
+    0.9999983310699463,
+    -0.6666839718818665,
+    0.5001144409179688,
+    -0.3991292417049408,
+    0.33006006479263306,
+    -0.2982828617095947,
+    0.29366087913513184,
+    -0.18287260830402374,
+)  # −2·log1p(f)/f on [√½ − 1, √2 − 1)
+SIN = (
+    0.7853981852531433,
+    -0.08074583113193512,
+    0.0024910164065659046,
+    -3.660915172076784e-05,
+)  # sin(π/4·t)/t in t²
+COS = (
+    1.0,
+    -0.3084251284599304,
+    0.015854284167289734,
+    -0.0003258686629123986,
+    3.494036945994594e-06,
+)  # cos(π/4·t) in t²
 
 _SQRT_HALF_BITS = 0x3F3504F3
 _MINUS_2_LN_2 = -1.3862943611198906
@@ -36,8 +57,8 @@ def unit_uniform(word: jax.Array) -> jax.Array:
 def normal(a: jax.Array, b: jax.Array, odd: jax.Array) -> jax.Array:
     """n = √(−2 ln u)·(cos θ or sin θ), u from word a and θ from word b (Box and Muller 1958).
 
-    θ is uniform on a quarter turn around 0, on a half-integer grid; bit 1 of b swaps sine and cosine
-    and bit 0 negates both, which makes it a full turn. Never 0, never infinite, |n| ≤ 6.67.
+    θ is uniform on a quarter turn around 0, on a half-integer grid; bit 1 of b swaps sine and
+    cosine and bit 0 negates both, which makes it a full turn. Never 0, never infinite, |n| ≤ 6.67.
 
     Args:
         a: uint32 words for the radius, 31 bits.

@@ -1,0 +1,124 @@
+// y = x·(a + b·n) + (c + d·n) for up to a chunk of elements whose words or noise are there.
+//
+// A factor of exactly 0 gives 0 whatever x is, and an offset of exactly 0 adds nothing, not even to the sign of
+// a zero: so it is made −0.
+#pragma once
+
+#include "element.h"
+
+namespace flaxnoise {
+namespace {
+
+// y[i] = body(x[i], i), x and y of a type; kReads says whether there is an x.
+template <Type type, bool kReads, class Body>
+FLAXNOISE_INLINE void each_element(int count, const char* x, char* y, Body body) {
+  using E = Element<type>;
+  constexpr int kStep = E::kCount, kSize = sizeof(typename E::Storage);
+  typename E::V in{};
+  int i = 0;
+  for (; i + kStep <= count; i += kStep) {
+    if constexpr (kReads) in = E::get(x + i * kSize);
+    E::put(y + i * kSize, body(in, i));
+  }
+  if (i < count) {
+    char rest[kStep * kSize] = {};
+    const auto bytes = static_cast<size_t>((count - i) * kSize);
+    if constexpr (kReads) {
+      std::memcpy(rest, x + i * kSize, bytes);
+      in = E::get(rest);
+    }
+    E::put(rest, body(in, i));
+    std::memcpy(y + i * kSize, rest, bytes);
+  }
+}
+
+// Whether an element is kept: its word, its halves swapped in the second half of a chunk, against a threshold.
+template <class E, bool kUpper>
+FLAXNOISE_INLINE typename E::Mask keeps(const uint32_t* words, uint32_t threshold) {
+  using Word = typename E::Word;
+  using Signed = Vector<int32_t, E::kCount>;
+  Word u = load<Word>(words);
+  if constexpr (kUpper) u = u << 16 | u >> 16;
+  const Signed mask = (Signed)(u >> 1) >= (Signed)all<Word>(threshold);
+  if constexpr (sizeof(Signed) == sizeof(typename E::Mask)) {
+    return (typename E::Mask)mask;
+  } else {
+    return __builtin_convertvector(mask, typename E::Mask);
+  }
+}
+
+template <class E>
+FLAXNOISE_INLINE typename E::V times(typename E::V x, typename E::V factor) {
+  return factor == typename E::Compute{0} ? typename E::V{} : x * factor;
+}
+
+template <class E>
+FLAXNOISE_INLINE typename E::V plus(typename E::V product, typename E::V offset) {
+  return offset == typename E::Compute{0} ? product : product + offset;
+}
+
+template <Type type>
+void map(const Item& item, int count, const char* x, char* y) {
+  using E = Element<type>;
+  using C = typename E::Compute;
+  const C factor = static_cast<C>(item.first.factor), offset = static_cast<C>(item.first.offset);
+  if (item.step == Step::fill) {
+    each_element<type, false>(count, x, y, [=](auto, int) { return all<typename E::V>(offset); });
+  } else {
+    each_element<type, true>(count, x, y, [=](auto v, int) { return v * factor + offset; });
+  }
+}
+
+template <Type type, bool kUpper>
+void keep(const Item& item, const uint32_t* words, int count, const char* x, char* y) {
+  using E = Element<type>;
+  using C = typename E::Compute;
+  using V = typename E::V;
+  const uint32_t t = item.threshold;
+  const V kept = all<V>(static_cast<C>(item.first.offset));
+  const V dropped = all<V>(static_cast<C>(item.second.offset));
+  const V factor = all<V>(static_cast<C>(item.first.factor));
+  const V other = all<V>(static_cast<C>(item.second.factor));
+  if (item.step == Step::drop) {
+    each_element<type, true>(count, x, y, [=](V v, int i) {
+      return keeps<E, kUpper>(words + i, t) ? v * factor : V{};
+    });
+  } else if (item.step == Step::blend) {
+    each_element<type, true>(count, x, y, [=](V v, int i) {
+      return keeps<E, kUpper>(words + i, t) ? times<E>(v, factor) + kept
+                                            : times<E>(v, other) + dropped;
+    });
+  } else {
+    each_element<type, false>(
+        count, x, y, [=](V, int i) { return keeps<E, kUpper>(words + i, t) ? kept : dropped; });
+  }
+}
+
+template <Type type>
+void noise(const Item& item, const float* noise, int count, const char* x, char* y) {
+  using E = Element<type>;
+  using C = typename E::Compute;
+  using V = typename E::V;
+  const C a = static_cast<C>(item.first.factor), b = static_cast<C>(item.second.factor);
+  const C c = static_cast<C>(item.first.offset), d = static_cast<C>(item.second.offset);
+  const auto n = [=](int i) { return E::widen(load<typename E::Noise>(noise + i)); };
+  switch (item.step) {
+    case Step::raw:
+      return each_element<type, false>(count, x, y, [=](V, int i) { return n(i); });
+    case Step::value:
+      return each_element<type, false>(count, x, y, [=](V, int i) { return n(i) * d + c; });
+    case Step::add:
+      return each_element<type, true>(
+          count, x, y, [=](V v, int i) { return plus<E>(times<E>(v, all<V>(a)), n(i) * d + c); });
+    case Step::scale:
+      return each_element<type, true>(
+          count, x, y, [=](V v, int i) { return times<E>(v, n(i) * b + a); });
+    default:
+      return each_element<type, true>(count, x, y, [=](V v, int i) {
+        return plus<E>(times<E>(v, n(i) * b + a), n(i) * d + c);
+      });
+  }
+}
+
+}  // namespace
+}  // namespace flaxnoise

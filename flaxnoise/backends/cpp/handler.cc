@@ -1,0 +1,292 @@
+// The XLA FFI handler: checks what it is given, makes a job of it, and runs that on XLA's own threads.
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "job.h"
+#include "parallel.h"
+#include "targets.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace flaxnoise {
+namespace {
+
+namespace ffi = xla::ffi;
+
+using ffi::DataType;
+using Dimensions = ffi::AnyBuffer::Dimensions;
+
+// What is wrong with a call: thrown and caught in this file alone.
+struct Mistake {
+  std::string text;
+};
+
+std::string shape_text(Dimensions shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    text += (i == 0 ? "" : ",") + std::to_string(shape[i]);
+  }
+  return text + "]";
+}
+
+std::string type_text(DataType type) {
+  return "type " + std::to_string(static_cast<int>(type)) + " of XLA";
+}
+
+[[noreturn]] void fail(std::string_view argument, const std::string& rule,
+                       const std::string& given) {
+  throw Mistake{"flaxnoise_affine: " + std::string(argument) + " must be " + rule + ", got " +
+                given + "."};
+}
+
+template <class T, size_t N>
+T named(std::string_view argument, std::string_view name,
+        const std::array<std::pair<const char*, T>, N>& table) {
+  std::string names;
+  for (const auto& [known, value] : table) {
+    if (name == known) return value;
+    names += std::string(names.empty() ? "" : ", ") + known;
+  }
+  fail(argument, "one of " + names, "'" + std::string(name) + "'");
+}
+
+Kind kind_of(std::string_view name) {
+  static constexpr std::array<std::pair<const char*, Kind>, 7> kKinds = {
+      {{"bits", Kind::bits},
+       {"keep", Kind::keep},
+       {"keep_words", Kind::keep_words},
+       {"normal", Kind::normal},
+       {"masked_normal", Kind::masked_normal},
+       {"uniform", Kind::uniform},
+       {"unit_uniform", Kind::unit_uniform}}};
+  return named("kind", name, kKinds);
+}
+
+Type type_of(DataType type) {
+  switch (type) {
+    case DataType::F32:
+      return Type::f32;
+    case DataType::F64:
+      return Type::f64;
+    case DataType::BF16:
+      return Type::bf16;
+    case DataType::F16:
+      return Type::f16;
+    case DataType::PRED:
+      return Type::boolean;
+    case DataType::U32:
+      return Type::u32;
+    default:
+      fail("y", "of dtype float32, float64, bfloat16, float16, bool or uint32", type_text(type));
+  }
+}
+
+// The buffer as an operand: batch dimensions of size 1 or the batch's, then exactly the dimensions `rest`.
+Operand operand(std::string_view name, const ffi::AnyBuffer& buffer, const Job& job, DataType type,
+                const std::vector<int64_t>& rest) {
+  const Dimensions shape = buffer.dimensions();
+  const auto rank = static_cast<size_t>(job.batch_rank);
+  if (buffer.element_type() != type) {
+    fail(name, "of " + type_text(type), type_text(buffer.element_type()));
+  }
+  if (shape.size() != rank + rest.size()) {
+    fail(name, "of rank " + std::to_string(rank + rest.size()), "the shape " + shape_text(shape));
+  }
+  for (size_t axis = 0; axis < rest.size(); ++axis) {
+    if (shape[rank + axis] != rest[axis]) {
+      fail(name, std::to_string(rest[axis]) + " long in dimension " + std::to_string(rank + axis),
+           "the shape " + shape_text(shape));
+    }
+  }
+  Operand result;
+  int64_t stride = static_cast<int64_t>(ffi::ByteWidth(type));
+  for (const int64_t size : rest) stride *= size;
+  for (size_t axis = rank; axis-- > 0;) {
+    if (shape[axis] != 1 && shape[axis] != job.batch[axis]) {
+      fail(name,
+           "1 or " + std::to_string(job.batch[axis]) + " long in dimension " +
+               std::to_string(axis),
+           "the shape " + shape_text(shape));
+    }
+    result.strides[axis] = shape[axis] == 1 ? 0 : stride;
+    stride *= shape[axis];
+  }
+  // Never dereferenced where nothing is to be computed; null stands for an operand that is not there.
+  static constexpr char kEmpty = 0;
+  result.data = static_cast<const char*>(buffer.untyped_data());
+  if (result.data == nullptr) result.data = &kEmpty;
+  return result;
+}
+
+// The runs of consecutive indices of which a box of the global array consists.
+void set_runs(Job& job, const std::vector<int64_t>& shape, ffi::Span<const int64_t> whole) {
+  if (whole.size() != shape.size()) {
+    fail("global_shape", "of length " + std::to_string(shape.size()),
+         "a length of " + std::to_string(whole.size()));
+  }
+  uint64_t stride = 1;
+  bool consecutive = true;
+  for (size_t axis = shape.size(); axis-- > 0;) {
+    if (whole[axis] < shape[axis]) {
+      fail("global_shape",
+           "at least " + std::to_string(shape[axis]) + " in dimension " + std::to_string(axis),
+           std::to_string(whole[axis]));
+    }
+    job.length *= shape[axis];
+    if (consecutive) {
+      job.run *= shape[axis];
+    } else if (shape[axis] != 1) {
+      job.outer[job.outer_rank] = shape[axis];
+      job.outer_strides[job.outer_rank++] = stride;
+    }
+    consecutive = consecutive && whole[axis] == shape[axis];
+    stride *= static_cast<uint64_t>(whole[axis]);
+  }
+  std::reverse(job.outer, job.outer + job.outer_rank);
+  std::reverse(job.outer_strides, job.outer_strides + job.outer_rank);
+}
+
+// Which noise can be written as which type without coefficients, and with them.
+void check_type(const Job& job, bool coefficients) {
+  const bool floating = job.type != Type::boolean && job.type != Type::u32;
+  const bool words = job.kind == Kind::bits || job.kind == Kind::keep_words;
+  if (words && (coefficients || job.type != Type::u32)) {
+    fail("y", "of dtype uint32 and without coefficients for words", "something else");
+  }
+  const bool mask = job.kind == Kind::keep && !coefficients;
+  if (!words && (mask ? job.type != Type::boolean : !floating)) {
+    fail("y", mask ? "of dtype bool for a mask" : "of a floating dtype for this kind",
+         "something else");
+  }
+}
+
+Job job_of(std::string_view kind, std::string_view operands, ffi::Span<const int64_t> global_shape,
+           const ffi::RemainingArgs& args, ffi::AnyBuffer y) {
+  Job job;
+  job.kind = kind_of(kind);
+  job.type = type_of(y.element_type());
+  job.y = static_cast<char*>(y.untyped_data());
+  if (operands.size() != args.size() || args.size() == 0 || operands[0] != 'k') {
+    fail("operands", "one letter for each buffer, the key's first",
+         "'" + std::string(operands) + "' for " + std::to_string(args.size()));
+  }
+  const auto buffer = [&](size_t i) { return args.get<ffi::AnyBuffer>(i).value(); };
+
+  const Dimensions out = y.dimensions(), key = buffer(0).dimensions();
+  if (key.size() < 1 || key.size() - 1 > out.size() || out.size() > kMaxRank) {
+    fail("y", "of a rank from the key's number of batch dimensions to " + std::to_string(kMaxRank),
+         "the shapes " + shape_text(out) + " and, of the key, " + shape_text(key));
+  }
+  job.batch_rank = static_cast<int>(key.size()) - 1;
+  for (int axis = 0; axis < job.batch_rank; ++axis) {
+    job.batch[axis] = out[static_cast<size_t>(axis)];
+    job.items *= job.batch[axis];
+  }
+  const std::vector<int64_t> shape(out.begin() + job.batch_rank, out.end());
+  set_runs(job, shape, global_shape);
+
+  const DataType precision = job.type == Type::f64 ? DataType::F64 : DataType::F32;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    switch (operands[i]) {
+      case 'k':
+        job.key = operand("key", buffer(i), job, DataType::U32, {4});
+        break;
+      case 's':
+        job.start = operand("start", buffer(i), job, DataType::U32, {2});
+        break;
+      case 't':
+        job.threshold = operand("threshold", buffer(i), job, DataType::U32, {});
+        break;
+      case 'x':
+        job.x = operand("x", buffer(i), job, y.element_type(), shape);
+        break;
+      case 'a':
+        job.a = operand("a", buffer(i), job, precision, {});
+        break;
+      case 'b':
+        job.b = operand("b", buffer(i), job, precision, {});
+        break;
+      case 'c':
+        job.c = operand("c", buffer(i), job, precision, {});
+        break;
+      case 'd':
+        job.d = operand("d", buffer(i), job, precision, {});
+        break;
+      default:
+        fail("operands", "made of the letters kstxabcd", "'" + std::string(operands) + "'");
+    }
+  }
+  const bool linear = job.a.data || job.b.data;
+  check_type(job, linear || job.c.data || job.d.data);
+  if (linear != (job.x.data != nullptr)) {
+    fail("operands", "with x where there is a or b, and there alone",
+         "'" + std::string(operands) + "'");
+  }
+  const bool drops = job.kind == Kind::masked_normal ||
+                     (job.kind == Kind::keep && job.threshold.data == nullptr);
+  if (drops && job.threshold.data == nullptr) {
+    fail("operands", "with a threshold for this kind", "'" + std::string(operands) + "'");
+  }
+  return job;
+}
+
+// Elements that a thread takes at a time, a multiple of a chunk: some ten microseconds of work.
+int64_t grain(Kind kind) {
+  return kind == Kind::normal || kind == Kind::masked_normal ? 16 * CHUNK : 32 * CHUNK;
+}
+
+ffi::Error affine(ffi::ThreadPool pool, std::string_view kind, std::string_view operands,
+                  ffi::Span<const int64_t> global_shape, ffi::RemainingArgs args,
+                  ffi::Result<ffi::AnyBuffer> y) try {
+  const Job job = job_of(kind, operands, global_shape, args, *y);
+  const Target& simd = target();
+  const int64_t elements = job.items * job.length, step = grain(job.kind);
+  const int64_t tasks = (elements + step - 1) / step;
+  const auto work = [&](int64_t i) {
+    run(job, simd, i * step, std::min(elements, (i + 1) * step));
+  };
+  if (tasks <= 2) {
+    if (elements > 0) run(job, simd, 0, elements);
+    return ffi::Error::Success();
+  }
+  const int64_t helpers = std::min(pool.num_threads(), tasks) - 1;
+  in_parallel(
+      tasks, helpers, [&](auto task) { pool.Schedule(std::move(task)); }, work);
+  return ffi::Error::Success();
+} catch (const Mistake& mistake) {
+  return ffi::Error::InvalidArgument(mistake.text);
+}
+
+}  // namespace
+}  // namespace flaxnoise
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(flaxnoise_affine, flaxnoise::affine,
+                              xla::ffi::Ffi::Bind()
+                                  .Ctx<xla::ffi::ThreadPool>()
+                                  .Attr<std::string_view>("kind")
+                                  .Attr<std::string_view>("operands")
+                                  .Attr<xla::ffi::Span<const int64_t>>("global_shape")
+                                  .RemainingArgs()
+                                  .Ret<xla::ffi::AnyBuffer>());
+
+// What flaxnoise/backends/cpu.py reads and sets when it loads the library.
+extern "C" {
+
+__attribute__((visibility("default"))) int flaxnoise_ffi_major() { return XLA_FFI_API_MAJOR; }
+__attribute__((visibility("default"))) int flaxnoise_ffi_minor() { return XLA_FFI_API_MINOR; }
+
+__attribute__((visibility("default"))) const char* flaxnoise_targets() {
+  return flaxnoise::target_names();
+}
+
+__attribute__((visibility("default"))) const char* flaxnoise_target() {
+  return flaxnoise::target().name;
+}
+
+__attribute__((visibility("default"))) int flaxnoise_use_target(const char* name) {
+  return flaxnoise::use_target(name) ? 1 : 0;
+}
+}

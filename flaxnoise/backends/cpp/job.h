@@ -1,0 +1,104 @@
+// One call of the kernel in plain terms: what the FFI handler fills in and the SIMD targets read.
+#pragma once
+
+#include <cstdint>
+
+#include "stream.h"
+
+namespace flaxnoise {
+
+// `keep_words` is the word u that `keep` compares with its threshold.
+enum class Kind { bits, keep, keep_words, normal, masked_normal, uniform, unit_uniform };
+
+enum class Type { f32, f64, bf16, f16, boolean, u32 };
+
+constexpr int kMaxRank = 16;
+
+// An operand with batch dimensions in front: its strides along them, in bytes, 0 where it has size 1.
+struct Operand {
+  const char* data = nullptr;
+  int64_t strides[kMaxRank] = {};
+};
+
+struct Job {
+  Kind kind;
+  Type type;           // of x and y
+  int64_t items = 1;   // product of the batch dimensions
+  int64_t length = 1;  // elements of one item
+  char* y = nullptr;
+
+  Operand key, start, threshold, x, a, b, c, d;
+  int batch_rank = 0;
+  int64_t batch[kMaxRank] = {};
+
+  // An item is a box of the global array: runs of consecutive indices, one for each position in the outer dimensions.
+  int64_t run = 1;
+  int outer_rank = 0;
+  int64_t outer[kMaxRank] = {};
+  uint64_t outer_strides[kMaxRank] = {};
+};
+
+// What is left to do for an item once the values of its coefficients are known.
+enum class Step {
+  copy,    // y = x
+  fill,    // y = offset
+  map,     // y = x·factor + offset
+  raw,     // y = n
+  drop,    // y = keep ? x·factor : 0
+  blend,   // y = keep ? x·factor + offset : x·factor' + offset'
+  choose,  // y = keep ? offset : offset'
+  value,   // y = c + d·n
+  add,     // y = x·a + (c + d·n)
+  scale,   // y = x·(a + b·n)
+  affine   // y = x·(a + b·n) + (c + d·n)
+};
+
+struct Line {
+  double factor;
+  double offset;
+};
+
+// One element of the batch.
+struct Item {
+  uint32_t key[4];
+  uint64_t start;
+  uint32_t threshold;
+  bool masked;  // n is 0 where keep
+  Step step;
+  Line first;   // keep: where n = 1; other noise: the constants a and c
+  Line second;  // keep: where n = 0; other noise: the slopes b and d
+  const char* x;
+  char* y;
+};
+
+// What a thread keeps between the pieces of an item, so that short runs in one chunk share its words.
+struct Scratch {
+  struct Filled {
+    uint64_t chunk = 0;
+    int begin = 0, end = 0;  // blocks of the chunk that are there
+  };
+  alignas(64) uint32_t words[HALF + 128];
+  alignas(64) float noise[CHUNK + 128];
+  alignas(64) char schedules[2][2048];
+  uint64_t high[2];  // upper half of the block number that a schedule was made for
+  Filled filled_words, filled_noise;
+
+  void reset() {
+    high[0] = high[1] = ~uint64_t{0};
+    filled_words = filled_noise = Filled{};
+  }
+};
+
+// A SIMD target: the kernel for `count` elements from `index` on, all in one chunk.
+struct Target {
+  const char* name;
+  void (*piece)(const Job& job, const Item& item, Scratch& scratch, uint64_t index, int count,
+                const char* x, char* y);
+};
+
+int64_t size_of(Type type);
+
+// The elements [begin, end) of a job, counted through all its items.
+void run(const Job& job, const Target& target, int64_t begin, int64_t end);
+
+}  // namespace flaxnoise

@@ -1,0 +1,61 @@
+"""Noise that drops: dropout."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+
+from flaxnoise import arguments
+from flaxnoise.functional.formula import apply, bernoulli, precision
+
+
+def dropout(
+    key: jax.Array,
+    x: jax.Array,
+    rate: jax.typing.ArrayLike,
+    *,
+    broadcast_dims: int | Sequence[int] = (),
+) -> jax.Array:
+    """Drops elements and scales the rest: y = x·keep/P(keep), P(keep) = 1 − rate.
+
+    An element that is dropped is 0 whatever x was, inf and NaN included, and so is its gradient.
+    Rate 0 gives x itself and rate 1 zeros. The rate is realised to 1 part in 128 or better of
+    itself and of 1 − rate, and the scale is that of the realised rate
+    (``flaxnoise.random.realised_rate``), so that the mean of y is x. Equal to
+    ``where(keep_mask(key, x.shape, rate), x·(1/P(keep)), 0)``.
+
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR
+    2014.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        x: floating or complex array of any shape.
+        rate: share of the elements dropped, in [0, 1]; a number, or an array that broadcasts to x.
+            May be traced; a traced rate is not checked: below 0 counts as 0, above 1 and NaN as 1.
+            Has no gradient.
+        broadcast_dims: dimensions along which the mask is shared.
+
+    Returns:
+        An array of x's shape and dtype.
+
+    Raises:
+        TypeError: key is no key, x is not floating or complex, rate is not real, broadcast_dims are
+            not integers.
+        ValueError: rate outside [0, 1] or not broadcastable to x, a batch of keys, broadcast_dims
+            out of range or repeated.
+
+    Example:
+        >>> y = flaxnoise.dropout(key, x, 0.5)
+        >>> bool(((y == 0) | (y == 2 * x)).all())
+        True
+    """
+    x = arguments.inexact("dropout", x, complex_too=True)
+    arguments.rate("dropout", rate, x.shape)
+    dims = arguments.dimensions("dropout", broadcast_dims, x.ndim)
+    return _dropout(arguments.single_key("dropout", key), x, rate, dims)
+
+
+@functools.partial(jax.jit, static_argnames="dims", inline=True)
+def _dropout(key: jax.Array, x: jax.Array, rate: jax.Array, dims: tuple[int, ...]) -> jax.Array:
+    drop, scale = bernoulli(rate, dtype=precision(x))
+    return apply("keep", key, x, dims, threshold=drop, b=scale)

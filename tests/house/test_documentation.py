@@ -1,0 +1,43 @@
+"""What the documentation shows runs: examples of docstrings, and the Python of README.md."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import flaxnoise
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+MODULES = sorted(found.name for found in pkgutil.walk_packages(flaxnoise.__path__, "flaxnoise."))
+
+
+@pytest.mark.parametrize("module", ["flaxnoise", *MODULES])
+def test_examples_of_docstrings_run(module: str, capsys: pytest.CaptureFixture[str]):
+    """Examples may use the names below without saying where they come from."""
+    names = {
+        "flaxnoise": flaxnoise,
+        "jax": jax,
+        "jnp": jnp,
+        "key": jax.random.key(7),
+        "x": jnp.linspace(-1.0, 1.0, 33 * 129).reshape(33, 129),
+    }
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    for example in doctest.DocTestFinder().find(importlib.import_module(module), extraglobs=names):
+        runner.run(example)
+    assert runner.summarize(verbose=False).failed == 0, capsys.readouterr().out
+
+
+def test_python_of_the_readme_runs():
+    """The blocks share their names, from top to bottom."""
+    text = README.read_text()
+    blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    names: dict[str, object] = {}
+    assert blocks
+    for block in blocks:
+        lines_above = text[: block.start(1)].count("\n")
+        exec(compile("\n" * lines_above + block[1], README, "exec"), names)
