@@ -1,6 +1,8 @@
 """Noise and stochastic regularisation for JAX and Flax, as fast as the memory of the machine."""
 
 from flaxnoise import random as random
+from flaxnoise.affine.shard import fold_in_axes as fold_in_axes
+from flaxnoise.affine.shard import local_shard as local_shard
 from flaxnoise.affine.sharding import partition_kernels as partition_kernels
 from flaxnoise.backends.choice import backend as backend
 from flaxnoise.backends.choice import backends as backends

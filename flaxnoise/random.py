@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
-from flaxnoise.affine import affine
+from flaxnoise.affine import affine, located
 from flaxnoise.stream import threshold as _threshold
 from flaxnoise.stream.noise import Kind
 
@@ -155,7 +155,8 @@ def _values(
     if rate is not None:
         drop = _threshold.threshold(rate)
         operands["threshold"] = drop.reshape((1,) * (len(shape) - drop.ndim) + drop.shape)
-    return affine(operands, kind=kind, shape=shape, dtype=dtype)
+    operands, whole = located(operands, shape)
+    return affine(operands, kind=kind, shape=shape, dtype=dtype, global_shape=whole)
 
 
 def _shape(owner: str, shape: int | Sequence[int]) -> tuple[Any, ...]:

@@ -39,6 +39,8 @@ def _transpose(dy: Any, *values: Any, names: tuple[str, ...], **params: Any) -> 
     if isinstance(dy, ad.Zero):
         return [ad.Zero(linear[name]) if name in linear else None for name in names]
     known = _without(operands, *linear)
+    # Else XLA may notice that forward and backward pass draw the same noise, and keep it between them.
+    known["key"] = jax.lax.optimization_barrier(known["key"])
     if "x" in linear:
         dtype = linear["x"].dtype
         dx = affine({**_without(known, "c", "d"), "x": dy}, **{**params, "dtype": dtype})

@@ -6,17 +6,17 @@ asks through custom_partitioning. Either way a shard runs the same primitive on 
 with the linear index at which it starts. Nothing is communicated.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-from jax import lax
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.interpreters import mlir
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from flaxnoise.affine.primitive import affine, affine_p
+from flaxnoise.affine.shard import first_index, mesh_axes
 
 Names = tuple[str, ...]
 
@@ -140,8 +140,8 @@ def _local(
     """The call on one shard of an output whose dimensions are cut by spec."""
     shape = params["shape"]
     whole = params["global_shape"] or shape
-    axes = [() if name is None else name if isinstance(name, tuple) else (name,) for name in spec]
-    parts = [_count(own, sizes) for own in axes]
+    axes = [mesh_axes(names) for names in spec]
+    parts = [math.prod(sizes[axis] for axis in own) for own in axes]
     # A dimension along which the noise is shared (size 1) stays one; uneven cuts are padded by XLA.
     local = tuple(
         size if size == 1 else -(-size // part) for size, part in zip(shape, parts, strict=True)
@@ -149,21 +149,7 @@ def _local(
 
     def call(*values: jax.Array) -> jax.Array:
         operands = dict(zip(names, values, strict=True))
-        with jax.enable_x64(True):
-            start = jnp.zeros((), jnp.uint64)
-            stride = 1
-            for axis in reversed(range(len(shape))):
-                if shape[axis] != 1 and axes[axis]:
-                    shard = lax.axis_index(axes[axis]).astype(jnp.uint64)
-                    start += shard * jnp.uint64(local[axis] * stride)
-                stride *= whole[axis]
-            if "start" in operands:
-                low, high = operands["start"][..., 0], operands["start"][..., 1]
-                start += low.astype(jnp.uint64) | (high.astype(jnp.uint64) << jnp.uint64(32))
-            words = [start.astype(jnp.uint32), (start >> jnp.uint64(32)).astype(jnp.uint32)]
-        batch = operands["key"].shape[:-1]
-        start = jnp.stack(words, axis=-1)
-        operands["start"] = start if start.ndim > 1 else start.reshape((1,) * len(batch) + (2,))
+        operands["start"] = first_index(local, whole, axes, operands)
         return affine(operands, **{**params, "shape": local, "global_shape": whole})
 
     return call
@@ -193,14 +179,6 @@ def _rule(names: Names, shapes: Sequence[tuple[int, ...]], batch_rank: int, rank
             )
         )
     return ", ".join(terms) + " -> " + " ".join(f"d{axis}" for axis in range(rank))
-
-
-def _count(axes: Sequence[str], sizes: Any) -> int:
-    """Into how many parts these mesh axes cut a dimension."""
-    count = 1
-    for axis in axes:
-        count *= sizes[axis]
-    return count
 
 
 def _primitives_that_need_devices() -> set[Any] | None:

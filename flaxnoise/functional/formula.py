@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
-from flaxnoise.affine import affine
+from flaxnoise.affine import affine, located
 from flaxnoise.stream.noise import Kind
 from flaxnoise.stream.threshold import keep_scale, threshold
 
@@ -22,7 +22,8 @@ def apply(
     }
     shape = tuple(1 if axis in dims else size for axis, size in enumerate(x.shape))
     operands = {"key": arguments.key_words(key), "x": x, **aligned}
-    return affine(operands, kind=kind, shape=shape, dtype=x.dtype)
+    operands, whole = located(operands, shape, dims)
+    return affine(operands, kind=kind, shape=shape, dtype=x.dtype, global_shape=whole)
 
 
 @functools.partial(jax.jit, static_argnames="dtype")

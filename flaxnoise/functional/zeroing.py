@@ -52,10 +52,13 @@ def dropout(
     x = arguments.inexact("dropout", x, complex_too=True)
     arguments.rate("dropout", rate, x.shape)
     dims = arguments.dimensions("dropout", broadcast_dims, x.ndim)
-    return _dropout(arguments.single_key("dropout", key), x, rate, dims)
+    return scaled_dropout(arguments.single_key("dropout", key), x, rate, dims)
 
 
 @functools.partial(jax.jit, static_argnames="dims", inline=True)
-def _dropout(key: jax.Array, x: jax.Array, rate: jax.Array, dims: tuple[int, ...]) -> jax.Array:
+def scaled_dropout(
+    key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike, dims: tuple[int, ...]
+) -> jax.Array:
+    """Dropout on arguments that were checked."""
     drop, scale = bernoulli(rate, dtype=precision(x))
     return apply("keep", key, x, dims, threshold=drop, b=scale)

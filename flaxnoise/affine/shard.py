@@ -1,0 +1,133 @@
+"""Shards inside shard_map: the part of a global array that a device holds, and its noise."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import PartitionSpec
+
+_spec = jax.make_user_context(default_value=None)
+
+
+@contextlib.contextmanager
+def local_shard(spec: PartitionSpec) -> Iterator[None]:
+    """Gives the arrays of a shard_map the noise of the global array that they are shards of.
+
+    For use inside a function under jax.shard_map. Without it, each device takes its shard for a
+    whole array, and every shard gets the same noise under the same key.
+
+    Args:
+        spec: how the global arrays are cut, as in shard_map's in_specs; it speaks of the leading
+            dimensions of every x inside.
+
+    Raises:
+        TypeError: spec is no PartitionSpec.
+        ValueError: raised by the functions inside, where x has fewer dimensions than the spec.
+
+    Example:
+        >>> from jax.sharding import PartitionSpec as P
+        >>> def local(key, x):
+        ...     with flaxnoise.local_shard(P("data")):
+        ...         return flaxnoise.dropout(key, x, 0.5)
+        >>> mesh = jax.make_mesh((1,), ("data",))
+        >>> cut = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data"))
+        >>> bool((cut(key, x) == flaxnoise.dropout(key, x, 0.5)).all())
+        True
+    """
+    if not isinstance(spec, PartitionSpec):
+        raise TypeError(f"local_shard: spec must be a jax.sharding.PartitionSpec, got {spec!r}.")
+    with _spec(spec):
+        yield
+
+
+def fold_in_axes(key: jax.Array, axes: str | Sequence[str]) -> jax.Array:
+    """Folds the position along mesh axes into a key: different noise there, the same elsewhere.
+
+    For use inside a function under jax.shard_map. With the data-parallel axes, each rank gets noise
+    of its own and the ranks of one tensor-parallel group share it.
+
+    Args:
+        key: a jax.random key.
+        axes: names of mesh axes.
+
+    Returns:
+        A key.
+
+    Example:
+        >>> from jax.sharding import PartitionSpec as P
+        >>> def local(key, x):
+        ...     return flaxnoise.dropout(flaxnoise.fold_in_axes(key, "data"), x, 0.5)
+        >>> mesh = jax.make_mesh((1,), ("data",))
+        >>> y = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data"))(key,
+        x)
+    """
+    return jax.random.fold_in(key, lax.axis_index(mesh_axes(axes)))
+
+
+def located(
+    operands: Mapping[str, jax.Array], shape: tuple[int, ...], shared: Sequence[int] = ()
+) -> tuple[dict[str, jax.Array], tuple[int, ...] | None]:
+    """The operands and the global shape of a call, as ``local_shard`` around it says.
+
+    Args:
+        operands: of the primitive.
+        shape: dimensions of n on this device.
+        shared: those along which the noise is shared, which no cut concerns.
+    """
+    spec = _spec.value
+    if spec is None:
+        return dict(operands), None
+    if len(spec) > len(shape):
+        raise ValueError(
+            f"local_shard: spec {spec} must have at most as many dimensions as x, which has "
+            f"{len(shape)}."
+        )
+    axes = [mesh_axes(names) for names in (*spec, *(None,) * (len(shape) - len(spec)))]
+    whole = tuple(
+        1 if dimension in shared else size * lax.axis_size(axes[dimension])
+        for dimension, size in enumerate(shape)
+    )
+    return {**operands, "start": first_index(shape, whole, axes, operands)}, whole
+
+
+def first_index(
+    shape: Sequence[int],
+    whole: Sequence[int],
+    axes: Sequence[tuple[str, ...]],
+    operands: Mapping[str, jax.Array],
+) -> jax.Array:
+    """Linear index at which this device's shard starts, as (low, high) words.
+
+    Args:
+        shape: dimensions of n on each device.
+        whole: dimensions of n in the global array.
+        axes: for each dimension, the mesh axes that cut it.
+        operands: of the call; a start that is there already is added.
+
+    Returns:
+        uint32[*batch, 2]
+    """
+    with jax.enable_x64(True):
+        index = jnp.zeros((), jnp.uint64)
+        stride = 1
+        for axis in reversed(range(len(shape))):
+            if whole[axis] != 1 and axes[axis]:
+                position = lax.axis_index(axes[axis]).astype(jnp.uint64)
+                index += position * jnp.uint64(shape[axis] * stride)
+            stride *= whole[axis]
+        index = jnp.broadcast_to(index, (1,) * (operands["key"].ndim - 1))
+        if "start" in operands:
+            low, high = (operands["start"][..., word].astype(jnp.uint64) for word in (0, 1))
+            index += low | (high << jnp.uint64(32))
+        words = [index.astype(jnp.uint32), (index >> jnp.uint64(32)).astype(jnp.uint32)]
+        return jnp.stack(words, axis=-1)
+
+
+def mesh_axes(names: Any) -> tuple[str, ...]:
+    """The mesh axes of one entry of a PartitionSpec."""
+    if names is None:
+        return ()
+    return (names,) if isinstance(names, str) else tuple(names)
