@@ -10,13 +10,14 @@ from flaxnoise.stream import variates
 from flaxnoise.stream.index import half_address, word_address
 from flaxnoise.stream.philox import Words, philox4x32
 
-Kind = Literal["bits", "keep", "normal", "masked_normal", "uniform", "unit_uniform"]
+Kind = Literal["bits", "keep", "normal", "masked_normal", "uniform", "unit_uniform", "laplace"]
 
 # Third word of the counter, so that kinds of noise under one key never share a block.
 DOMAIN_BITS = 0
 DOMAIN_KEEP = 1
 DOMAIN_NORMAL = 2
 DOMAIN_UNIFORM = 3
+DOMAIN_LAPLACE = 4
 
 
 def block_words(key: Words, block_low: jax.Array, block_high: jax.Array, domain: int) -> Words:
@@ -77,6 +78,10 @@ def _unit_uniform(key: Words, low: jax.Array, high: jax.Array | None, threshold:
     return variates.unit_uniform(_word(key, low, high, DOMAIN_UNIFORM))
 
 
+def _laplace(key: Words, low: jax.Array, high: jax.Array | None, threshold: None) -> jax.Array:
+    return variates.laplace(_word(key, low, high, DOMAIN_LAPLACE))
+
+
 def _word(key: Words, low: jax.Array, high: jax.Array | None, domain: int) -> jax.Array:
     block_low, block_high, word = word_address(low, high)
     return _pick(block_words(key, block_low, block_high, domain), word)
@@ -97,4 +102,5 @@ _KINDS: dict[Kind, Callable[..., jax.Array]] = {
     "masked_normal": _masked_normal,
     "uniform": _uniform,
     "unit_uniform": _unit_uniform,
+    "laplace": _laplace,
 }

@@ -1,4 +1,4 @@
-"""From random words to noise: keep, uniform, normal. The same arithmetic in every backend.
+"""From random words to noise: keep, uniform, normal, Laplace. The same arithmetic in every backend.
 
 No libm, no gathers, and only int32 → float32 conversions, so that each backend can do the same
 steps. The polynomials come from scripts/fit_polynomials.py.
@@ -21,16 +21,15 @@ LOG = (
 )  # −2·log1p(f)/f on [√½ − 1, √2 − 1)
 SIN = (
     0.7853981852531433,
-    -0.08074583113193512,
-    0.0024910164065659046,
-    -3.660915172076784e-05,
+    -0.08074571192264557,
+    0.0024906478356570005,
+    -3.635127723100595e-05,
 )  # sin(π/4·t)/t in t²
 COS = (
     1.0,
-    -0.3084251284599304,
-    0.015854284167289734,
-    -0.0003258686629123986,
-    3.494036945994594e-06,
+    -0.3084244132041931,
+    0.01585014909505844,
+    -0.0003189770213793963,
 )  # cos(π/4·t) in t²
 
 _SQRT_HALF_BITS = 0x3F3504F3
@@ -69,18 +68,26 @@ def normal(a: jax.Array, b: jax.Array, odd: jax.Array) -> jax.Array:
     z = t * t
     swap = (b & jnp.uint32(2)) != jnp.uint32(0)
     direction = jnp.where(odd ^ swap, t * _polynomial(z, SIN), _polynomial(z, COS))
-    return _negate_where(_radius(a) * direction, b << jnp.uint32(31))
+    return _negate_where(jnp.sqrt(_minus_2_log(a)) * direction, b << jnp.uint32(31))
 
 
-def _radius(a: jax.Array) -> jax.Array:
-    """√(−2 ln u), u = (a >> 1 + ½)·2^-31 rounded to float32 and kept below 1."""
+def laplace(word: jax.Array) -> jax.Array:
+    """n = ∓ln u, u from the upper 31 bits as in ``normal``, negative where the lowest bit is set.
+
+    Density exp(−|n|)/2. Never 0, never infinite, 2^-24 ≤ |n| ≤ 22.2.
+    """
+    return _negate_where(jnp.float32(0.5) * _minus_2_log(word), word << jnp.uint32(31))
+
+
+def _minus_2_log(a: jax.Array) -> jax.Array:
+    """−2 ln u, u = (a >> 1 + ½)·2^-31 rounded to float32 and kept below 1."""
     v = (a >> jnp.uint32(1)).astype(jnp.int32).astype(jnp.float32)
     u = jnp.minimum((v + jnp.float32(0.5)) * jnp.float32(2.0**-31), jnp.float32(_BELOW_1))
     i = _bits(u, jnp.int32) - jnp.int32(_SQRT_HALF_BITS)
     e = (i >> jnp.int32(23)).astype(jnp.float32)
     m = _bits((i & jnp.int32(0x7FFFFF)) + jnp.int32(_SQRT_HALF_BITS), jnp.float32)
     f = m - jnp.float32(1)
-    return jnp.sqrt(e * jnp.float32(_MINUS_2_LN_2) + f * _polynomial(f, LOG))
+    return e * jnp.float32(_MINUS_2_LN_2) + f * _polynomial(f, LOG)
 
 
 def _signed(word: jax.Array, shift: int) -> jax.Array:

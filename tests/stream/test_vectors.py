@@ -1,0 +1,57 @@
+"""The pinned noise stays what it is, at the first elements and far past 2^32."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flaxnoise.stream.noise import draw
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+PINNED = json.loads((VECTORS / "stream.json").read_text())
+INDICES = np.array([int(i) for i in PINNED["indices"].split()], np.uint64)
+STREAMS = pytest.mark.parametrize("stream", PINNED["streams"], ids=lambda stream: stream["key"])
+
+
+def words(text: str) -> np.ndarray:
+    return np.array([int(word, 16) for word in text.split()], np.uint32)
+
+
+def drawn(kind: str, stream: dict[str, str], threshold: int | None = None) -> np.ndarray:
+    key = np.zeros(4, np.uint32)
+    key[: stream["words"].count(" ") + 1] = words(stream["words"])
+    low, high = (INDICES & 0xFFFFFFFF).astype(np.uint32), (INDICES >> 32).astype(np.uint32)
+    drop = None if threshold is None else jnp.uint32(threshold)
+    with jax.enable_x64(True):
+        return np.asarray(draw(kind, tuple(key), jnp.asarray(low), jnp.asarray(high), drop))
+
+
+def test_reference_still_gives_the_pinned_noise():
+    spec = importlib.util.spec_from_file_location("make", VECTORS / "make.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    assert (VECTORS / "stream.json").read_text() == make.text()
+
+
+@STREAMS
+@pytest.mark.parametrize("kind", ["bits", "uniform", "unit_uniform"])
+def test_words_and_uniforms_are_the_pinned_ones(kind, stream):
+    assert drawn(kind, stream).view(np.uint32).tolist() == words(stream[kind]).tolist()
+
+
+@STREAMS
+@pytest.mark.parametrize("threshold", [1 << 30, 6554 << 15, 12345, (1 << 31) - 12345])
+def test_masks_are_the_pinned_ones(stream, threshold):
+    expected = words(stream["halves"]) >> 1 >= threshold
+    assert drawn("keep", stream, threshold).tolist() == expected.tolist()
+
+
+@STREAMS
+def test_normals_are_the_pinned_ones_within_four_ulp(stream):
+    exact = words(stream["normal"]).view(np.float32)
+    # The pinned value is itself rounded by up to half an ulp.
+    assert np.max(np.abs(drawn("normal", stream) - exact) / np.spacing(np.abs(exact))) <= 4.5
