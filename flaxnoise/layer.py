@@ -16,18 +16,22 @@ class Layer:
     and x. Those that it takes by position, such as rate, may be given at call time, and then win.
 
     Attributes:
-        function: called as ``function(key, x, …)``.
-        certain: values of an argument at which every key gives the same result, so that a layer
+        _function: called as ``function(key, x, …)``.
+        _certain: values of an argument at which every key gives the same result, so that a layer
             without a stream works as well.
     """
 
-    function: ClassVar[Callable[..., jax.Array]]
-    certain: ClassVar[Mapping[str, tuple[float, ...]]] = {"rate": (0,), "stddev": (0,)}
+    _function: ClassVar[Callable[..., jax.Array]]
+    _certain: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "rate": (0,),
+        "stddev": (0,),
+        "scale": (0,),
+    }
     _fields: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        if "function" in vars(cls):
-            _, _, *arguments = inspect.signature(cls.function).parameters.values()
+        if "_function" in vars(cls):
+            _, _, *arguments = inspect.signature(cls._function).parameters.values()
             cls._fields = tuple(argument.name for argument in arguments)
             positional = [each for each in arguments if each.kind is each.POSITIONAL_OR_KEYWORD]
             cls.__call__ = _accepting(cls.__call__, positional)
@@ -44,7 +48,7 @@ class Layer:
         """Whether a number known while tracing makes the result the same for every key."""
         return any(
             isinstance(arguments.get(name), numbers.Real) and arguments[name] in values
-            for name, values in self.certain.items()
+            for name, values in self._certain.items()
         )
 
 

@@ -1,0 +1,122 @@
+"""Rates, standard deviations and other numbers, checked where they are known."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flaxnoise.arguments.arrays import short
+from flaxnoise.arguments.shapes import broadcastable
+
+
+def rate(owner: str, value: Any, shape: Sequence[Any], *, below_one: bool = False) -> Any:
+    """A rate that broadcasts to a shape; its values are checked where they are known.
+
+    Raises:
+        TypeError: not a real number or array of them.
+        ValueError: outside [0, 1], or equal to 1 where that is excluded; or does not broadcast.
+    """
+    known = _real(owner, "rate", value, shape)
+    if known is None:
+        return value
+    if not np.all((known >= 0) & (known <= 1)):
+        raise ValueError(
+            f"{owner}: rate must be in [0, 1], got {_value(known)}. "
+            "It is the share of elements dropped, not kept."
+        )
+    # Rates are float32: one that rounds to 1 is 1.
+    if below_one and np.any(known.astype(np.float32) == 1):
+        raise ValueError(
+            f"{owner}: rate must be in [0, 1), got {_value(known)}. "
+            "The standard deviation √(rate/(1 − rate)) of the noise is infinite at rate 1."
+        )
+    return value
+
+
+def static_rate(owner: str, value: Any) -> float:
+    """A rate that must be one number, known while tracing.
+
+    Raises:
+        TypeError: traced, or not one real number.
+        ValueError: outside [0, 1].
+    """
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(f"{owner}: rate must be known while tracing, got {short(value)}.")
+    rate(owner, value, ())
+    return float(value)
+
+
+def nonnegative(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
+    """A finite number ≥ 0, or an array of them that broadcasts to a shape, checked where known.
+
+    Raises:
+        TypeError: not a real number or array of them.
+        ValueError: negative or not finite; or does not broadcast.
+    """
+    known = _real(owner, name, value, shape)
+    if known is not None and not np.all((known >= 0) & (known < np.inf)):
+        raise ValueError(f"{owner}: {name} must be finite and ≥ 0, got {_value(known)}.")
+    return value
+
+
+def positive(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
+    """A finite number above 0, or an array of them that broadcasts to a shape, checked where known.
+
+    Raises:
+        TypeError: not a real number or array of them.
+        ValueError: not above 0 or not finite; or does not broadcast.
+    """
+    known = _real(owner, name, value, shape)
+    if known is not None and not np.all((known > 0) & (known < np.inf)):
+        raise ValueError(f"{owner}: {name} must be finite and > 0, got {_value(known)}.")
+    return value
+
+
+def finite(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
+    """A finite number, or an array of them that broadcasts to a shape, checked where known.
+
+    Raises:
+        TypeError: not a real number or array of them.
+        ValueError: not finite; or does not broadcast.
+    """
+    known = _real(owner, name, value, shape)
+    if known is not None and not np.all(np.isfinite(known)):
+        raise ValueError(f"{owner}: {name} must be finite, got {_value(known)}.")
+    return value
+
+
+def real(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
+    """A real number, infinite ones included, or an array of them that broadcasts to a shape.
+
+    Raises:
+        TypeError: not a real number or array of them.
+        ValueError: NaN; or does not broadcast.
+    """
+    known = _real(owner, name, value, shape)
+    if known is not None and np.any(np.isnan(known)):
+        raise ValueError(f"{owner}: {name} must be a number, got {_value(known)}.")
+    return value
+
+
+def _real(owner: str, name: str, value: Any, shape: Sequence[Any]) -> np.ndarray | None:
+    """The values where they are known, None where they are traced."""
+    if isinstance(value, jax.core.Tracer):
+        dtype, own = value.dtype, value.shape
+    else:
+        known = None if value is None else np.asarray(value)
+        if known is None or known.dtype == object:
+            raise TypeError(f"{owner}: {name} must be a real number, got {short(value)}.")
+        dtype, own = known.dtype, known.shape
+    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+        raise TypeError(f"{owner}: {name} must be a real number, got {short(value)}.")
+    broadcastable(owner, name, own, tuple(shape))
+    if isinstance(value, jax.core.Tracer):
+        return None
+    return known.astype(np.float64)
+
+
+def _value(known: np.ndarray) -> str:
+    return str(known.item()) if math.prod(known.shape) == 1 else np.array2string(known, threshold=8)

@@ -1,0 +1,54 @@
+"""The layers for Flax linen; Dropout takes the place of flax.linen.Dropout by a change of import.
+
+In evaluation, which is when ``deterministic`` is true, a layer returns its inputs. Otherwise it
+calls its function with the next key of its stream: one key a call, whatever the rate.
+
+The value of a schedule goes in at call time. It may be traced, so that no change of it compiles
+anything again. A learned parameter goes in likewise; the module around the layer owns it:
+
+    >>> import optax
+    >>> from flax import linen
+    >>> from flaxnoise.linen import Dropout, GaussianNoise
+    >>> class Model(linen.Module):
+    ...     schedule: optax.Schedule
+    ...
+    ...     @linen.compact
+    ...     def __call__(self, x, step, train):
+    ...         x = Dropout(deterministic=not train)(x, rate=self.schedule(step))
+    ...         stddev = self.param("stddev", linen.initializers.constant(0.1), x.shape[-1:])
+    ...         return GaussianNoise(deterministic=not train)(x, stddev=stddev)
+    >>> model = Model(optax.linear_schedule(0.5, 0.0, transition_steps=1000))
+    >>> variables = model.init(key, x, 0, train=False)
+    >>> y = model.apply(variables, x, jnp.array(10), train=True, rngs={"dropout": key})
+"""
+
+from flaxnoise.linen.consistent import ConsistentDropout as ConsistentDropout
+from flaxnoise.linen.core import Dropout as Dropout
+from flaxnoise.linen.core import GaussianDropout as GaussianDropout
+from flaxnoise.linen.core import GaussianNoise as GaussianNoise
+from flaxnoise.linen.core import MaskedGaussianNoise as MaskedGaussianNoise
+from flaxnoise.linen.elementwise import AlphaDropout as AlphaDropout
+from flaxnoise.linen.elementwise import LaplaceNoise as LaplaceNoise
+from flaxnoise.linen.elementwise import MultiplicativeUniform as MultiplicativeUniform
+from flaxnoise.linen.elementwise import SaltAndPepperNoise as SaltAndPepperNoise
+from flaxnoise.linen.elementwise import UniformNoise as UniformNoise
+from flaxnoise.linen.gradient import ActivityRegularization as ActivityRegularization
+from flaxnoise.linen.gradient import GradientNoise as GradientNoise
+from flaxnoise.linen.gradient import GradientReversal as GradientReversal
+from flaxnoise.linen.gradient import GradientScale as GradientScale
+from flaxnoise.linen.gradient import StopGradient as StopGradient
+from flaxnoise.linen.learned import ConcreteDropout as ConcreteDropout
+from flaxnoise.linen.learned import NoisyDense as NoisyDense
+from flaxnoise.linen.learned import VariationalDropout as VariationalDropout
+from flaxnoise.linen.structured import AttentionDropout as AttentionDropout
+from flaxnoise.linen.structured import DropBlock1D as DropBlock1D
+from flaxnoise.linen.structured import DropBlock2D as DropBlock2D
+from flaxnoise.linen.structured import DropBlock3D as DropBlock3D
+from flaxnoise.linen.structured import DropPath as DropPath
+from flaxnoise.linen.structured import FeatureAlphaDropout as FeatureAlphaDropout
+from flaxnoise.linen.structured import SpatialDropout1D as SpatialDropout1D
+from flaxnoise.linen.structured import SpatialDropout2D as SpatialDropout2D
+from flaxnoise.linen.structured import SpatialDropout3D as SpatialDropout3D
+from flaxnoise.linen.text import TokenDropout as TokenDropout
+from flaxnoise.linen.text import WordDropout as WordDropout
+from flaxnoise.linen.weights import WeightNoise as WeightNoise

@@ -1,0 +1,48 @@
+"""Noise on text."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import jax
+
+from flaxnoise import functional
+from flaxnoise.linen.base import Noise, Rate
+
+
+class TokenDropout(Noise, Rate):
+    """Replaces a share of the tokens by mask_id; protected ones stay.
+
+    The layer of ``flaxnoise.token_dropout``.
+
+    Attributes:
+        rate: share of the tokens replaced, in [0, 1]. Here, or at call time.
+        mask_id: what they become; must be given.
+        protected: ids that are never replaced.
+        deterministic, rng_collection: as in ``Dropout``.
+
+    Example:
+        >>> noise = flaxnoise.linen.TokenDropout(0.15, mask_id=3, protected=(0, 1), deterministic=False)
+        >>> y = noise.apply({}, jnp.array([[1, 15, 27, 0]]), rngs={"dropout": key})
+    """
+
+    mask_id: int | jax.Array | None = None
+    protected: Sequence[int] = ()
+    _function = staticmethod(functional.token_dropout)
+
+
+class WordDropout(Noise, Rate):
+    """Drops whole words [*words, features] and scales the rest.
+
+    The layer of ``flaxnoise.word_dropout``.
+
+    Attributes:
+        rate: share of the words dropped, in [0, 1]. Here, or at call time.
+        deterministic, rng_collection: as in ``Dropout``.
+
+    Example:
+        >>> noise = flaxnoise.linen.WordDropout(0.1, deterministic=False)
+        >>> y = noise.apply({}, x, rngs={"dropout": key})
+    """
+
+    _function = staticmethod(functional.word_dropout)
+    _certain: ClassVar = {"rate": (0, 1)}

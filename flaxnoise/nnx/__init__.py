@@ -1,0 +1,53 @@
+"""The layers for Flax nnx; Dropout takes the place of flax.nnx.Dropout by a change of import.
+
+In evaluation, which is when ``deterministic`` is true, a layer returns its inputs. Otherwise it
+calls its function with the next key of its stream: one key a call, whatever the rate.
+
+The value of a schedule goes in at call time. It may be traced, so that no change of it compiles
+anything again:
+
+    >>> import optax
+    >>> from flax import nnx
+    >>> from flaxnoise.nnx import Dropout, GaussianNoise
+    >>> schedule = optax.linear_schedule(0.5, 0.0, transition_steps=1000)
+    >>> apply = nnx.jit(lambda dropout, x, step: dropout(x, rate=schedule(step)))
+    >>> y = apply(Dropout(rngs=nnx.Rngs(0)), x, step=jnp.array(10))
+
+A parameter that is a Param is learned:
+
+    >>> noise = GaussianNoise(nnx.Param(0.1), rngs=nnx.Rngs(0))
+    >>> gradients = nnx.grad(lambda noise: jnp.mean(noise(x) ** 2))(noise)
+    >>> gradients.stddev.shape
+    ()
+"""
+
+from flaxnoise.nnx.consistent import ConsistentDropout as ConsistentDropout
+from flaxnoise.nnx.core import Dropout as Dropout
+from flaxnoise.nnx.core import GaussianDropout as GaussianDropout
+from flaxnoise.nnx.core import GaussianNoise as GaussianNoise
+from flaxnoise.nnx.core import MaskedGaussianNoise as MaskedGaussianNoise
+from flaxnoise.nnx.elementwise import AlphaDropout as AlphaDropout
+from flaxnoise.nnx.elementwise import LaplaceNoise as LaplaceNoise
+from flaxnoise.nnx.elementwise import MultiplicativeUniform as MultiplicativeUniform
+from flaxnoise.nnx.elementwise import SaltAndPepperNoise as SaltAndPepperNoise
+from flaxnoise.nnx.elementwise import UniformNoise as UniformNoise
+from flaxnoise.nnx.gradient import ActivityRegularization as ActivityRegularization
+from flaxnoise.nnx.gradient import GradientNoise as GradientNoise
+from flaxnoise.nnx.gradient import GradientReversal as GradientReversal
+from flaxnoise.nnx.gradient import GradientScale as GradientScale
+from flaxnoise.nnx.gradient import StopGradient as StopGradient
+from flaxnoise.nnx.learned import ConcreteDropout as ConcreteDropout
+from flaxnoise.nnx.learned import NoisyDense as NoisyDense
+from flaxnoise.nnx.learned import VariationalDropout as VariationalDropout
+from flaxnoise.nnx.structured import AttentionDropout as AttentionDropout
+from flaxnoise.nnx.structured import DropBlock1D as DropBlock1D
+from flaxnoise.nnx.structured import DropBlock2D as DropBlock2D
+from flaxnoise.nnx.structured import DropBlock3D as DropBlock3D
+from flaxnoise.nnx.structured import DropPath as DropPath
+from flaxnoise.nnx.structured import FeatureAlphaDropout as FeatureAlphaDropout
+from flaxnoise.nnx.structured import SpatialDropout1D as SpatialDropout1D
+from flaxnoise.nnx.structured import SpatialDropout2D as SpatialDropout2D
+from flaxnoise.nnx.structured import SpatialDropout3D as SpatialDropout3D
+from flaxnoise.nnx.text import TokenDropout as TokenDropout
+from flaxnoise.nnx.text import WordDropout as WordDropout
+from flaxnoise.nnx.weights import WeightNoise as WeightNoise

@@ -1,0 +1,131 @@
+"""What the layers for nnx have in common."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, dataclass_transform
+
+import jax
+from flax import nnx
+
+from flaxnoise.layer import Layer
+
+Number = jax.typing.ArrayLike | nnx.Variable | None
+Streams = nnx.Rngs | nnx.RngStream | jax.Array
+
+
+@dataclass_transform(eq_default=False, field_specifiers=(nnx.data,))
+@dataclasses.dataclass(eq=False, repr=False)
+class Noise(Layer, nnx.Module):
+    """The layer of a function: flags, streams and the call.
+
+    A subclass that names a function becomes a dataclass, with its own fields first.
+    """
+
+    _: dataclasses.KW_ONLY
+    deterministic: bool | None = False
+    rng_collection: str = "dropout"
+    rngs: Streams | None = nnx.data(default=None)  # noqa: RUF009 (it is a dataclass field)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_function" in vars(cls):
+            dataclasses.dataclass(eq=False, repr=False)(cls)
+
+    def __post_init__(self) -> None:
+        rngs = self._checked(self.rngs)
+        if isinstance(rngs, nnx.Rngs):
+            rngs = rngs[self.rng_collection]
+        if isinstance(rngs, nnx.RngStream):
+            rngs = rngs.fork()
+        elif rngs is not None:
+            rngs = nnx.RngStream(rngs, tag=self.rng_collection)
+        self.rngs = rngs
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        deterministic: bool | None = None,
+        rngs: Streams | None = None,
+        key: jax.Array | None = None,
+        **given: Any,
+    ) -> jax.Array:
+        """Calls the function, or returns the inputs where deterministic.
+
+        Args:
+            inputs: x of the function.
+            deterministic: wins over the attribute of that name.
+            rngs: an Rngs, an RngStream or a key; wins over the attribute of that name.
+            key: used as it is, with no stream touched; wins over rngs.
+            **given: the layer's rate or stddev, which wins over the attribute; may be traced.
+
+        Returns:
+            An array of the shape and dtype of the inputs.
+
+        Raises:
+            ValueError: deterministic is None here and in the layer, or there is no stream; or from
+                the function.
+            TypeError: rngs are something else; or from the function.
+        """
+        if self._is_deterministic(deterministic):
+            return inputs
+        arguments = self._arguments(given)
+        if key is None:
+            key = self._next_key(rngs, arguments)
+        return self._function(key, inputs, **arguments)
+
+    def set_view(self, deterministic: bool | None = None) -> None:
+        """Sets the flags of a view, for nnx.view; nnx.view_info quotes this, two spaces deep.
+
+        Args:
+          deterministic: if true, the layer returns its inputs.
+        """
+        if deterministic is not None:
+            self.deterministic = deterministic
+
+    def _is_deterministic(self, given: bool | None) -> bool:
+        deterministic = self.deterministic if given is None else given
+        if deterministic is None:
+            raise ValueError(
+                f"{type(self).__name__}: deterministic must be given to the constructor, to the "
+                "call or by nnx.view, got None from each."
+            )
+        return deterministic
+
+    def _arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        arguments = super()._arguments(given)
+        return {
+            name: value.get_value() if isinstance(value, nnx.Variable) else value
+            for name, value in arguments.items()
+        }
+
+    def _next_key(self, rngs: Streams | None, arguments: Mapping[str, Any]) -> jax.Array:
+        rngs = self._checked(self.rngs if rngs is None else rngs)
+        if isinstance(rngs, nnx.Rngs):
+            rngs = rngs[self.rng_collection]
+        if isinstance(rngs, nnx.RngStream):
+            return rngs()
+        if rngs is not None:
+            return rngs
+        if self._is_certain(arguments):
+            return jax.random.key(0)
+        raise ValueError(
+            f"{type(self).__name__}: rngs must be given to the constructor or to the call, or a "
+            "key to the call, got none of them. In evaluation, pass deterministic=True."
+        )
+
+    def _checked(self, rngs: Any) -> Streams | None:
+        if rngs is None or isinstance(rngs, Streams):
+            return rngs
+        raise TypeError(
+            f"{type(self).__name__}: rngs must be an nnx.Rngs, an nnx.RngStream or a key, "
+            f"got {type(rngs).__name__}."
+        )
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Shared(Noise):
+    """The layer of a function whose noise can be shared along dimensions."""
+
+    _: dataclasses.KW_ONLY
+    broadcast_dims: int | Sequence[int] = ()

@@ -1,0 +1,90 @@
+"""Dropout and normal noise."""
+
+from typing import ClassVar
+
+from flaxnoise import functional
+from flaxnoise.nnx.base import Number, Shared
+
+
+class Dropout(Shared):
+    """Drops elements and scales the rest: y = x·keep/P(keep).
+
+    The layer of ``flaxnoise.dropout``. A model that used flax.nnx.Dropout needs a change of import
+    alone, and its checkpoints fit. What differs is the noise, that rates 0 and 1 take a key from
+    the stream where there is one, and that arguments out of range raise.
+
+    Args:
+        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
+        broadcast_dims: dimensions along which the noise is shared.
+        deterministic: if true, the layer returns its inputs; set by ``train()`` and ``eval()``.
+        rng_collection: name of the stream in an Rngs.
+        rngs: an Rngs or RngStream, of which the layer takes a fork, or a key for a new stream.
+
+    Example:
+        >>> from flax import nnx
+        >>> dropout = flaxnoise.nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+        >>> y = dropout(x)
+        >>> dropout.eval()
+        >>> dropout(x) is x
+        True
+    """
+
+    rate: Number = None
+    _function = staticmethod(functional.dropout)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+
+class GaussianDropout(Shared):
+    """Multiplies by normal noise: y = x·(1 + s·n), n ~ N(0, 1), s = √(rate/(1 − rate)).
+
+    The layer of ``flaxnoise.gaussian_dropout``.
+
+    Args:
+        rate: in [0, 1). Here, or at call time; may be learned.
+        broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
+
+    Example:
+        >>> from flax import nnx
+        >>> y = flaxnoise.nnx.GaussianDropout(0.5, rngs=nnx.Rngs(0))(x)
+    """
+
+    rate: Number = None
+    _function = staticmethod(functional.gaussian_dropout)
+
+
+class GaussianNoise(Shared):
+    """Adds normal noise: y = x + stddev·n, n ~ N(0, 1).
+
+    The layer of ``flaxnoise.gaussian_noise``.
+
+    Args:
+        stddev: in units of x, ≥ 0. Here, or at call time; may be learned.
+        broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
+
+    Example:
+        >>> from flax import nnx
+        >>> y = flaxnoise.nnx.GaussianNoise(0.1, rngs=nnx.Rngs(0))(x)
+    """
+
+    stddev: Number = None
+    _function = staticmethod(functional.gaussian_noise)
+
+
+class MaskedGaussianNoise(Shared):
+    """Adds normal noise to a share of the elements: y = x + stddev·n there, else x itself.
+
+    The layer of ``flaxnoise.masked_gaussian_noise``.
+
+    Args:
+        rate: share of the elements that get noise, in [0, 1]. Here, or at call time.
+        stddev: in units of x, ≥ 0. Here, or at call time; may be learned.
+        broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
+
+    Example:
+        >>> from flax import nnx
+        >>> y = flaxnoise.nnx.MaskedGaussianNoise(0.2, 0.1, rngs=nnx.Rngs(0))(x)
+    """
+
+    rate: Number = None
+    stddev: Number = None
+    _function = staticmethod(functional.masked_gaussian_noise)

@@ -1,0 +1,129 @@
+"""Layers that act on the gradient alone; all but GradientNoise do the same in evaluation."""
+
+from typing import Any
+
+import jax
+from flax import nnx
+
+from flaxnoise import functional
+from flaxnoise.nnx.base import Noise, Number
+
+
+class StopGradient(nnx.Module):
+    """Gives x itself forward and no gradient backward: y = x, dy/dx = 0.
+
+    The layer of ``flaxnoise.stop_gradient``. It has no noise, no stream and no state, and does
+    the same in training and in evaluation.
+
+    Args:
+        where: what to stop, by default everything, as in the function.
+
+    Example:
+        >>> y = flaxnoise.nnx.StopGradient()(x)
+    """
+
+    def __init__(self, where: Any = None) -> None:
+        self.where = nnx.static(where) if callable(where) else nnx.data(where)
+
+    def __call__(self, inputs: Any, *, deterministic: bool | None = None) -> Any:
+        """Stops the gradient.
+
+        Args:
+            inputs: an array or a tree of arrays.
+            deterministic: changes nothing; so that the layer can stand where a noise layer stood.
+
+        Returns:
+            The same values.
+        """
+        return functional.stop_gradient(inputs, self.where)
+
+
+class GradientScale(nnx.Module):
+    """Gives x itself forward and scales the gradient: y = x, dx = scale·dy.
+
+    The layer of ``flaxnoise.gradient_scale``.
+
+    Args:
+        scale: a finite number. Here, or at call time.
+
+    Example:
+        >>> y = flaxnoise.nnx.GradientScale(0.1)(x)
+    """
+
+    def __init__(self, scale: jax.typing.ArrayLike | None = None) -> None:
+        self.scale = scale
+
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        deterministic: bool | None = None,
+        scale: jax.typing.ArrayLike | None = None,
+    ) -> Any:
+        """Scales the gradient; deterministic changes nothing, scale wins over the layer's."""
+        return functional.gradient_scale(inputs, self.scale if scale is None else scale)
+
+
+class GradientReversal(nnx.Module):
+    """Gives x itself forward and reverses the gradient: y = x, dx = −scale·dy.
+
+    The layer of ``flaxnoise.gradient_reversal``.
+
+    Args:
+        scale: a finite number. Here, or at call time.
+
+    Example:
+        >>> y = flaxnoise.nnx.GradientReversal()(x)
+    """
+
+    def __init__(self, scale: jax.typing.ArrayLike = 1.0) -> None:
+        self.scale = scale
+
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        deterministic: bool | None = None,
+        scale: jax.typing.ArrayLike | None = None,
+    ) -> Any:
+        """Reverses the gradient; deterministic changes nothing, scale wins over the layer's."""
+        return functional.gradient_reversal(inputs, self.scale if scale is None else scale)
+
+
+class ActivityRegularization(nnx.Module):
+    """Gives x itself forward and a penalty's gradient on top backward: y = x, dx = dy + p′(x).
+
+    The layer of ``flaxnoise.activity_regularization``.
+
+    Args:
+        l1: factor of |x|, ≥ 0.
+        l2: factor of x², ≥ 0.
+
+    Example:
+        >>> y = flaxnoise.nnx.ActivityRegularization(l2=1e-4)(x)
+    """
+
+    def __init__(self, l1: jax.typing.ArrayLike = 0.0, l2: jax.typing.ArrayLike = 0.0) -> None:
+        self.l1, self.l2 = l1, l2
+
+    def __call__(self, inputs: jax.Array, *, deterministic: bool | None = None) -> jax.Array:
+        """Adds to the gradient; deterministic changes nothing."""
+        return functional.activity_regularization(inputs, self.l1, self.l2)
+
+
+class GradientNoise(Noise):
+    """Gives x itself forward and adds normal noise to its gradient: y = x, dx = dy + stddev·n.
+
+    The layer of ``flaxnoise.gradient_noise``; nothing at all where deterministic.
+
+    Args:
+        stddev: in units of the gradient, ≥ 0. Here, or at call time.
+        deterministic, rng_collection, rngs: as in ``Dropout``.
+
+    Example:
+        >>> from flax import nnx
+        >>> y = flaxnoise.nnx.GradientNoise(0.1, rngs=nnx.Rngs(0))(x)
+    """
+
+    stddev: Number = None
+    _function = staticmethod(functional.gradient_noise)

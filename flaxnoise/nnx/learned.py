@@ -1,0 +1,134 @@
+"""Layers whose noise is learned: they own its parameters."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from flaxnoise import functional
+from flaxnoise.nnx.base import Noise, Shared, Streams
+
+
+class VariationalDropout(Shared):
+    """Multiplies by normal noise of learned variance α: y = x·(1 + √α·n).
+
+    The layer of ``flaxnoise.variational_dropout``, with a Param ``log_alpha``.
+
+    Args:
+        shape: of log α, which broadcasts to the inputs; the number of features, as a rule.
+        initial: log α where learning starts.
+        broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
+
+    Example:
+        >>> from flax import nnx
+        >>> dropout = flaxnoise.nnx.VariationalDropout(129, rngs=nnx.Rngs(0))
+        >>> def loss(dropout, x):
+        ...     return jnp.mean(dropout(x) ** 2) + dropout.kl() / 50000
+        >>> gradients = nnx.grad(loss)(dropout, x)
+    """
+
+    shape: int | tuple[int, ...]
+    initial: float = -3.0
+    _function = staticmethod(functional.variational_dropout)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.log_alpha = nnx.Param(jnp.full(self.shape, self.initial, jnp.float32))
+
+    def kl(self) -> jax.Array:
+        """The sum of ``flaxnoise.variational_dropout_kl``; divide it by the number of examples."""
+        return functional.variational_dropout_kl(self.log_alpha.get_value()).sum()
+
+
+class ConcreteDropout(Shared):
+    """Multiplies by a continuous mask of a learned rate: y = x·(1 − z)/(1 − rate).
+
+    The layer of ``flaxnoise.concrete_dropout``, with a Param ``logit``.
+
+    Args:
+        initial: logit where learning starts; −2.2 is a rate of 0.1.
+        temperature: of the mask.
+        broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
+
+    Example:
+        >>> from flax import nnx
+        >>> dropout = flaxnoise.nnx.ConcreteDropout(rngs=nnx.Rngs(0))
+        >>> y = dropout(x)
+        >>> penalty = dropout.penalty(jnp.ones((129, 5)), weight=1e-6, entropy=1e-3)
+    """
+
+    initial: float = -2.2
+    _: dataclasses.KW_ONLY
+    temperature: jax.typing.ArrayLike = 0.1
+    _function = staticmethod(functional.concrete_dropout)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.logit = nnx.Param(jnp.asarray(self.initial, jnp.float32))
+
+    def penalty(self, kernel: jax.Array, *, weight: float, entropy: float) -> jax.Array:
+        """``flaxnoise.concrete_dropout_penalty`` of the kernel that follows."""
+        logit = self.logit.get_value()
+        return functional.concrete_dropout_penalty(logit, kernel, weight=weight, entropy=entropy)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class NoisyDense(Noise):
+    """Multiplies by a noisy matrix: y = x·(kernel + kernel_stddev⊙n) + bias + bias_stddev⊙m.
+
+    The layer of ``flaxnoise.noisy_dense``, without noise where deterministic. Parameters start as
+    in the paper: kernel and bias uniform within ±1/√inputs (factorised) or ±√(3/inputs), stddevs at
+    stddev/√inputs or at stddev.
+
+    Args:
+        in_features: number of inputs.
+        out_features: number of outputs.
+        factorised: whether the noise of the matrix is a product of two vectors.
+        stddev: where learning starts; by default 0.5 if factorised, else 0.017.
+        deterministic, rng_collection: as in ``Dropout``.
+        rngs: an Rngs; its stream "params" gives the parameters.
+
+    Example:
+        >>> from flax import nnx
+        >>> y = flaxnoise.nnx.NoisyDense(129, 5, rngs=nnx.Rngs(0))(x)
+    """
+
+    in_features: int
+    out_features: int
+    _: dataclasses.KW_ONLY
+    factorised: bool = True
+    stddev: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rngs, nnx.Rngs):
+            raise TypeError(
+                "NoisyDense: rngs must be an nnx.Rngs, which gives the parameters, got "
+                f"{type(self.rngs).__name__}."
+            )
+        rngs = self.rngs
+        bound, stddev = functional.noisy_dense_start(self.in_features, self.factorised, self.stddev)
+        for name, shape in (
+            ("kernel", (self.in_features, self.out_features)),
+            ("bias", (self.out_features,)),
+        ):
+            start = jax.random.uniform(rngs.params(), shape, jnp.float32, -bound, bound)
+            setattr(self, name, nnx.Param(start))
+            setattr(self, f"{name}_stddev", nnx.Param(jnp.full(shape, stddev, jnp.float32)))
+        super().__post_init__()
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        deterministic: bool | None = None,
+        rngs: Streams | None = None,
+        key: jax.Array | None = None,
+    ) -> jax.Array:
+        """Multiplies; the arguments are those of ``Dropout``."""
+        names = ("kernel", "bias", "kernel_stddev", "bias_stddev")
+        parameters = {name: getattr(self, name).get_value() for name in names}
+        if self._is_deterministic(deterministic):
+            return inputs @ parameters["kernel"] + parameters["bias"]
+        key = self._next_key(rngs, {}) if key is None else key
+        return functional.noisy_dense(key, inputs, **parameters, factorised=self.factorised)

@@ -1,0 +1,136 @@
+"""The table of the layers, a row for each function in cases.py, and how each API calls them.
+
+A new layer needs no row here: it is named like its function.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import flax.linen
+import flax.nnx
+import jax
+import pytest
+
+import flaxnoise.linen
+import flaxnoise.nnx
+from cases import CASES, Case
+
+WITHOUT_NOISE = ("StopGradient",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A layer with noise.
+
+    Attributes:
+        case: the function that it is to be equal to, and ordinary parameters.
+    """
+
+    case: Case
+
+    @property
+    def name(self) -> str:
+        """Of the class, in both APIs."""
+        return self.case.name.title().replace("_", "")
+
+    @property
+    def fields(self) -> dict[str, float]:
+        """Ordinary parameters, in the order of the constructor's."""
+        return self.fields_of(self.case.params)
+
+    def fields_of(self, params: tuple[Any, ...]) -> dict[str, Any]:
+        return dict(zip(self.case.names, params, strict=True))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its noise can be shared along dimensions."""
+        return "broadcast_dims" in inspect.signature(self.case.function).parameters
+
+    def function(self, key: jax.Array, x: Any, **arguments: Any) -> jax.Array:
+        return self.case.function(key, x, **arguments)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Api:
+    """flaxnoise.linen or flaxnoise.nnx.
+
+    Attributes:
+        name: linen or nnx.
+        layers: the module with our layers.
+        base: the class of all modules.
+        call: (layer class, fields, x, stream=key or None, **call) -> y, in training.
+        first_key: key of the stream -> the key of the layer's first call.
+    """
+
+    name: str
+    layers: ModuleType
+    base: type
+    call: Callable[..., jax.Array]
+    first_key: Callable[[jax.Array], jax.Array]
+
+    def run(
+        self,
+        row: Row,
+        x: Any,
+        *,
+        stream: jax.Array | None = None,
+        fields: Mapping[str, Any] | None = None,
+        **call: Any,
+    ) -> jax.Array:
+        """Makes the row's layer, with its ordinary fields unless others are given, and calls it."""
+        fields = row.fields if fields is None else fields
+        return self.call(self.layer(row), fields, x, stream=stream, **call)
+
+    def layer(self, row: Row) -> Any:
+        return getattr(self.layers, row.name)
+
+    def public(self) -> set[str]:
+        """Names of the layers that the module offers."""
+        return {
+            name
+            for name, value in vars(self.layers).items()
+            if inspect.isclass(value) and issubclass(value, self.base) and not name.startswith("_")
+        }
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _call_linen(layer: Any, fields: Any, x: Any, *, stream: Any = None, **call: Any) -> jax.Array:
+    call = {"deterministic": False, **call}
+    rngs = None if stream is None else {"dropout": stream}
+    return layer(**fields).apply({}, x, rngs=rngs, **call)
+
+
+def _call_nnx(layer: Any, fields: Any, x: Any, *, stream: Any = None, **call: Any) -> jax.Array:
+    rngs = None if stream is None else flax.nnx.Rngs(dropout=stream)
+    return layer(**fields, rngs=rngs)(x, **call)
+
+
+class _Probe(flax.linen.Module):
+    def __call__(self) -> jax.Array:
+        return self.make_rng("dropout")
+
+
+def _first_linen_key(stream: jax.Array) -> jax.Array:
+    return _Probe().apply({}, rngs={"dropout": stream})
+
+
+def _first_nnx_key(stream: jax.Array) -> jax.Array:
+    return flax.nnx.Rngs(dropout=stream).dropout.fork()()
+
+
+ROWS = tuple(map(Row, CASES))
+APIS = (
+    Api("linen", flaxnoise.linen, flax.linen.Module, _call_linen, _first_linen_key),
+    Api("nnx", flaxnoise.nnx, flax.nnx.Module, _call_nnx, _first_nnx_key),
+)
+
+every_row = pytest.mark.parametrize("row", ROWS, ids=str)
+every_api = pytest.mark.parametrize("api", APIS, ids=str)
