@@ -47,7 +47,7 @@ def _transpose(dy: Any, *values: Any, names: tuple[str, ...], **params: Any) -> 
         found = {"x": dx}
     else:
         found = {name: _slope(name, known, dy, aval, params) for name, aval in linear.items()}
-    return [_sum_to(found[name], linear[name].shape) if name in linear else None for name in names]
+    return [_sum_to(found[name], linear[name]) if name in linear else None for name in names]
 
 
 def _slope(name: str, known: dict[str, Any], dy: jax.Array, aval: Any, params: Any) -> jax.Array:
@@ -76,14 +76,17 @@ def _without(operands: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in operands.items() if name not in names}
 
 
-def _sum_to(value: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Sums over the dimensions along which an operand of this shape was broadcast."""
+def _sum_to(value: jax.Array, aval: Any) -> jax.Array:
+    """Sums over the dimensions along which an operand of this type was broadcast."""
     axes = tuple(
         axis
-        for axis, size in enumerate(shape)
+        for axis, size in enumerate(aval.shape)
         if isinstance(size, int) and size == 1 and value.shape[axis] != 1
     )
-    return jnp.sum(value, axis=axes, keepdims=True, dtype=value.dtype) if axes else value
+    total = jnp.sum(value, axis=axes, keepdims=True, dtype=value.dtype) if axes else value
+    # On explicit axes an operand is broadcast along the devices, too.
+    same = jax.typeof(total).sharding == aval.sharding
+    return total if same else jax.sharding.reshard(total, aval.sharding)
 
 
 ad.primitive_jvps[affine_p] = _jvp

@@ -39,6 +39,7 @@ def _lower(
         per_shard = sharding.per_explicit_shard(names, ctx.avals_out[0], call)
         return mlir.lower_fun(per_shard, multiple_results=False)(ctx, *values)
     per_shard = sharding.per_automatic_shard(names, [aval.shape for aval in ctx.avals_in], call)
+    ctx = sharding.with_divisible_axes(ctx)
     return _lower_plain(ctx, values, names, lambda operands, **_: per_shard(*operands.values()), {})
 
 

@@ -84,8 +84,9 @@ def _abstract(*avals: Any, names: tuple[str, ...], shape: tuple[int, ...], dtype
     out_shape = _broadcast(batch) + _broadcast(dims)
     model = by_name.get("x", by_name["key"])
     out = {"shape": out_shape, "dtype": dtype, "weak_type": False}
-    if not model.sharding.mesh.empty:
-        out["sharding"] = _sharding(model, full, out_shape)
+    on_mesh = [(name, aval) for name, aval in by_name.items() if not aval.sharding.mesh.empty]
+    if on_mesh:
+        out["sharding"] = _sharding(on_mesh, out_shape, batch_rank)
     return model.update(**out)
 
 
@@ -107,12 +108,18 @@ def _is_one(size: Any) -> bool:
 
 
 def _sharding(
-    model: Any, full: list[Any], out_shape: tuple[int, ...]
+    operands: list[tuple[str, Any]], out_shape: tuple[int, ...], batch_rank: int
 ) -> jax.sharding.NamedSharding:
     """Each dimension is sharded as in the first operand that has it, x before the others."""
-    spec = [None] * len(out_shape)
-    for aval in sorted(full, key=lambda aval: aval is not model):
-        for axis, name in enumerate(aval.sharding.spec):
+    spec: list[Any] = [None] * len(out_shape)
+    for name, aval in sorted(operands, key=lambda operand: operand[0] != "x"):
+        own = aval.sharding.spec
+        if own.unreduced or own.reduced:
+            raise NotImplementedError(
+                f"flaxnoise: {name} must be neither unreduced nor reduced, got {own}. "
+                "Reshard it first."
+            )
+        for axis in range(batch_rank if name in ("key", "start") else len(spec)):
             if spec[axis] is None and not _is_one(aval.shape[axis]):
-                spec[axis] = name
-    return model.sharding.update(spec=jax.sharding.PartitionSpec(*spec))
+                spec[axis] = own[axis]
+    return operands[0][1].sharding.update(spec=jax.sharding.PartitionSpec(*spec))

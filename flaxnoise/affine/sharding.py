@@ -6,6 +6,7 @@ asks through custom_partitioning. Either way a shard runs the same primitive on 
 with the linear index at which it starts. Nothing is communicated.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import jax
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.interpreters import mlir
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from flaxnoise.affine.primitive import affine, affine_p
 from flaxnoise.affine.shard import first_index, mesh_axes
@@ -63,8 +64,7 @@ def surroundings(ctx: mlir.LoweringRuleContext) -> str:
     """
     axes = ctx.module_context.axis_context
     if isinstance(axes, mlir.SPMDAxisContext):
-        whole = frozenset(axes.manual_axes) == frozenset(axes.mesh.axis_names)
-        return "whole" if whole else "mixed"
+        return "whole" if set(axes.mesh.axis_names) <= set(axes.manual_axes) else "mixed"
     if axes.num_devices == 1:
         return "whole"
     mesh = ctx.avals_out[0].sharding.mesh
@@ -98,6 +98,25 @@ def per_explicit_shard(names: Names, out: Any, params: dict[str, Any]) -> Callab
     return call
 
 
+def with_divisible_axes(ctx: mlir.LoweringRuleContext) -> mlir.LoweringRuleContext:
+    """For custom_partitioning: the same devices as a mesh whose axes are of prime size.
+
+    The partitioner may cut a dimension by a part of an axis, as after a reshape, and a call may
+    come without any mesh; what custom_partitioning is told then has to be said in such axes.
+    """
+    axes = ctx.module_context.axis_context
+    mesh = axes.abstract_mesh
+    sizes = {"devices": axes.num_devices} if mesh is None or mesh.empty else mesh.shape
+    parts = {
+        f"{name}.{position}": prime
+        for name, size in sizes.items()
+        for position, prime in enumerate(_primes(size))
+    }
+    divided = AbstractMesh(tuple(parts.values()), tuple(parts))
+    axes = dataclasses.replace(axes, abstract_mesh=divided)
+    return ctx.replace(module_context=ctx.module_context.replace(axis_context=axes))
+
+
 def per_automatic_shard(
     names: Names, shapes: Sequence[tuple[int, ...]], params: dict[str, Any]
 ) -> Callable[..., jax.Array]:
@@ -119,10 +138,13 @@ def per_automatic_shard(
     def infer(mesh: Any, arguments: Sequence[Any], result: Any) -> NamedSharding:
         spec: list[Any] = [None] * len(result.shape)
         for name, argument in zip(names, arguments, strict=True):
-            own = () if name in _WITHOUT_DIMENSIONS else argument.sharding.spec
-            for axis, sharded in enumerate(own):
-                if spec[axis] is None and argument.shape[axis] == result.shape[axis]:
-                    spec[axis] = sharded
+            if name in _WITHOUT_DIMENSIONS or argument.sharding is None:
+                continue
+            for axis, own in enumerate(argument.sharding.spec):
+                taken = {used for entry in spec for used in mesh_axes(entry)}
+                fits = argument.shape[axis] == result.shape[axis]
+                if fits and spec[axis] is None and taken.isdisjoint(mesh_axes(own)):
+                    spec[axis] = own
         return NamedSharding(mesh, PartitionSpec(*spec))
 
     call = custom_partitioning(whole)
@@ -179,6 +201,17 @@ def _rule(names: Names, shapes: Sequence[tuple[int, ...]], batch_rank: int, rank
             )
         )
     return ", ".join(terms) + " -> " + " ".join(f"d{axis}" for axis in range(rank))
+
+
+def _primes(size: int) -> list[int]:
+    """Prime factors, the smallest first."""
+    factors, divisor = [], 2
+    while size > 1:
+        while size % divisor:
+            divisor += 1
+        factors.append(divisor)
+        size //= divisor
+    return factors
 
 
 def _primitives_that_need_devices() -> set[Any] | None:

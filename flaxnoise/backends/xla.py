@@ -31,7 +31,9 @@ def affine(
         coefficients = {name: operands[name] for name in "abcd" if name in operands}
         if not coefficients:
             return n.astype(dtype)
-        return combine(n, operands.get("x"), coefficients, dtype)
+        y = combine(n, operands.get("x"), coefficients, dtype)
+        # Where no term needs n, y may lack the batch dimensions that only key or threshold has.
+        return jnp.broadcast_to(y, jnp.broadcast_shapes(n.shape, y.shape))
 
 
 def noise(

@@ -1,0 +1,13 @@
+"""Assertions about noise and gradients, in the style of chex, for layers of ours or anybody's.
+
+Each takes functions and their arguments, calls them, and raises an AssertionError that says what was
+found and where. A layer becomes such a function with its key as an argument:
+``lambda key, x: layer.apply({}, x, rngs={"dropout": key})``.
+"""
+
+from flaxnoise.testing.gradients import assert_no_noise_residuals as assert_no_noise_residuals
+from flaxnoise.testing.gradients import assert_same_gradient as assert_same_gradient
+from flaxnoise.testing.gradients import assert_stops_gradient as assert_stops_gradient
+from flaxnoise.testing.values import assert_identity as assert_identity
+from flaxnoise.testing.values import assert_same_noise as assert_same_noise
+from flaxnoise.testing.values import assert_unbiased as assert_unbiased

@@ -1,0 +1,73 @@
+"""Trees of arrays side by side, and the text about what differs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def leaves(tree: Any, name: str) -> list[tuple[str, Any]]:
+    """(name with path, leaf) of each leaf."""
+    named, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(f"{name}{jax.tree_util.keystr(path)}", leaf) for path, leaf in named]
+
+
+def assert_same_types(owner: str, one: Any, other: Any) -> None:
+    """Same structure, and leaf by leaf the same shape and dtype."""
+    types = [jax.tree.map(type_text, tree) for tree in (one, other)]
+    if types[0] != types[1]:
+        raise AssertionError(f"{owner}: types must be equal, got {types[0]} and {types[1]}.")
+
+
+def type_text(leaf: Any) -> str:
+    """A leaf's dtype and shape, as jax prints them."""
+    aval = jax.typeof(leaf) if not isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+    return f"{aval.dtype}[{','.join(map(str, aval.shape))}]"
+
+
+def difference(path: str, one: Any, other: Any, ulps: int) -> str | None:
+    """What to say about two arrays that are more than ulps apart, else None; NaN equals NaN."""
+    one, other = np.asarray(one), np.asarray(other)
+    same = one == other
+    if jnp.issubdtype(one.dtype, jnp.inexact):
+        same = same | (_distance(one, other) <= ulps)
+    if np.all(same):
+        return None
+    first = tuple(int(i) for i in np.argwhere(~same)[0])
+    return (
+        f"{path}: {np.sum(~same)} of {one.size} elements by more than {ulps} ulp; "
+        f"first at {list(first)}: {one[first]} and {other[first]}"
+    )
+
+
+def report(headline: str, found: Sequence[str | None]) -> None:
+    """Raises if anything was found, with one line for each."""
+    lines = [line for line in found if line is not None]
+    if lines:
+        raise AssertionError("\n  ".join([headline, *lines]))
+
+
+def is_inexact(leaf: Any) -> bool:
+    """Whether a leaf is a floating or complex number or array of them."""
+    if not isinstance(leaf, float | complex) and not hasattr(leaf, "dtype"):
+        return False
+    return jnp.issubdtype(jax.typeof(leaf).dtype, jnp.inexact)
+
+
+def as_bytes(x: Any) -> np.ndarray:
+    """An array's memory, row-major."""
+    return np.frombuffer(np.asarray(x).tobytes(), np.uint8)
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """In units in the last place of the larger of two elements; 0 between two NaN."""
+    wide = np.complex128 if np.iscomplexobj(one) else np.float64
+    a, b = one.astype(wide), other.astype(wide)
+    info = jnp.finfo(one.dtype)
+    with np.errstate(invalid="ignore", over="ignore"):
+        size = np.maximum(np.maximum(np.abs(a), np.abs(b)), float(info.tiny))
+        _, exponent = np.frexp(size)
+        distance = np.abs(a - b) / np.ldexp(float(info.eps), exponent - 1)
+    return np.where(np.isnan(a) & np.isnan(b), 0, distance)
