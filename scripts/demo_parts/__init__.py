@@ -1,0 +1,1 @@
+"""The parts of the demo: each prints a table and saves a picture."""
