@@ -112,6 +112,57 @@ def uniform(
     return _draw("uniform", "unit_uniform", key, shape, _floating("uniform", dtype))
 
 
+def signed_uniform(
+    key: jax.Array, shape: int | Sequence[int] = (), dtype: jax.typing.DTypeLike = jnp.float32
+) -> jax.Array:
+    """Draws uniforms on the open interval (−1, 1): n = (k + ½)·2^-23, k signed, of 24 bits.
+
+    The noise of ``uniform_noise`` and ``multiplicative_uniform``. Never 0.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        shape: of the result.
+        dtype: a floating dtype.
+
+    Returns:
+        An array of that dtype.
+
+    Raises:
+        TypeError: key is no key, shape is not made of integers, dtype is not floating.
+        ValueError: a batch of keys, a negative size.
+
+    Example:
+        >>> n = flaxnoise.random.signed_uniform(key, (2, 3))
+    """
+    return _draw("signed_uniform", "uniform", key, shape, _floating("signed_uniform", dtype))
+
+
+def laplace(
+    key: jax.Array, shape: int | Sequence[int] = (), dtype: jax.typing.DTypeLike = jnp.float32
+) -> jax.Array:
+    """Draws from the Laplace law of density exp(−|n|)/2, the noise of ``laplace_noise``.
+
+    ∓ln u of a u of 31 bits, in float32, rounded once to dtype. Never 0 before that rounding,
+    |n| ≤ 22.2.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        shape: of the result.
+        dtype: a floating dtype.
+
+    Returns:
+        An array of that dtype.
+
+    Raises:
+        TypeError: key is no key, shape is not made of integers, dtype is not floating.
+        ValueError: a batch of keys, a negative size.
+
+    Example:
+        >>> n = flaxnoise.random.laplace(key, (2, 3))
+    """
+    return _draw("laplace", "laplace", key, shape, _floating("laplace", dtype))
+
+
 def realised_rate(rate: jax.typing.ArrayLike) -> jax.Array:
     """Gives the share of elements that a rate really drops: T/2^31, 1 − P(keep).
 

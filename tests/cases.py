@@ -117,11 +117,42 @@ def _masked_gaussian_noise(key, x, rate, stddev, broadcast_dims=()):
     return jnp.where(keep, x, _gaussian_noise(key, x, stddev, broadcast_dims))
 
 
-def _scaled(x: jax.Array, factor: jax.Array) -> jax.Array:
+def _alpha_dropout(key, x, rate, broadcast_dims=()):
+    keep = random.keep_mask(key, _reduced(x, broadcast_dims), rate)
+    gone = random.realised_rate(rate).astype(_precision(x))
+    alpha = jnp.asarray(-1.0507009873554805 * 1.6732632423543772, _precision(x))
+    slope = jnp.where(gone < 1, ((1 - gone) * (1 + alpha**2 * gone)) ** -0.5, 0)
+    shift = jnp.where(gone > 0, -slope * gone * alpha, 0)
+    return jnp.where(keep, _scaled(x, slope, shift), (slope * alpha + shift).astype(x.dtype))
+
+
+def _uniform_noise(key, x, scale, broadcast_dims=()):
+    n = random.signed_uniform(key, _reduced(x, broadcast_dims)).astype(_precision(x))
+    return _scaled(x, jnp.float32(1), jnp.asarray(scale, _precision(x)) * n)
+
+
+def _multiplicative_uniform(key, x, scale, broadcast_dims=()):
+    n = random.signed_uniform(key, _reduced(x, broadcast_dims)).astype(_precision(x))
+    return _scaled(x, 1 + jnp.asarray(scale, _precision(x)) * n)
+
+
+def _laplace_noise(key, x, scale, broadcast_dims=()):
+    n = random.laplace(key, _reduced(x, broadcast_dims)).astype(_precision(x))
+    return _scaled(x, jnp.float32(1), jnp.asarray(scale, _precision(x)) * n)
+
+
+def _salt_and_pepper_noise(key, x, rate, low, high, broadcast_dims=()):
+    shape = _reduced(x, broadcast_dims)
+    low, high = (jnp.asarray(value, x.dtype) for value in (low, high))
+    salted = jnp.where(random.keep_mask(key, shape, rate), x, high)
+    return jnp.where(random.keep_mask(key, shape, rate / 2), salted, low)
+
+
+def _scaled(x: jax.Array, factor: jax.Array, shift: jax.typing.ArrayLike = 0) -> jax.Array:
     """In the precision of the formula, rounded once; a complex number by its parts."""
     if jnp.iscomplexobj(x):
         return jax.lax.complex(_scaled(jnp.real(x), factor), _scaled(jnp.imag(x), factor))
-    return (x.astype(_precision(x)) * factor.astype(_precision(x))).astype(x.dtype)
+    return (x.astype(_precision(x)) * factor.astype(_precision(x)) + shift).astype(x.dtype)
 
 
 def _precision(x: jax.Array) -> jnp.dtype:
@@ -132,6 +163,10 @@ def _reduced(x: jax.Array, broadcast_dims: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(1 if axis in broadcast_dims else size for axis, size in enumerate(x.shape))
 
 
+# What traced values that nothing can check count as.
+RATES = (((-1.0,), (0.0,)), ((2.0,), (1.0,)), ((math.nan,), (1.0,)))
+MAGNITUDES = (((math.nan,), (0.0,)), ((math.inf,), (0.0,)), ((-math.inf,), (0.0,)))
+
 CASES = [
     Case(
         flaxnoise.dropout,
@@ -140,7 +175,7 @@ CASES = [
         params=(0.3,),
         identity=((0.0,),),
         zeros=((1.0,),),
-        unchecked=(((-1.0,), (0.0,)), ((2.0,), (1.0,)), ((math.nan,), (1.0,))),
+        unchecked=RATES,
         exact=True,
         complex_too=True,
     ),
@@ -167,7 +202,7 @@ CASES = [
         params=(0.3,),
         learned=(0,),
         identity=((0.0,),),
-        unchecked=(((math.nan,), (0.0,)), ((math.inf,), (0.0,)), ((-math.inf,), (0.0,))),
+        unchecked=MAGNITUDES,
     ),
     Case(
         flaxnoise.masked_gaussian_noise,
@@ -182,6 +217,58 @@ CASES = [
             ((math.nan, 0.7), (1.0, 0.7)),
             ((0.3, math.nan), (0.3, 0.0)),
         ),
+    ),
+    Case(
+        flaxnoise.alpha_dropout,
+        _alpha_dropout,
+        names=("rate",),
+        params=(0.3,),
+        identity=((0.0,),),
+        zeros=((1.0,),),
+        unchecked=RATES,
+    ),
+    Case(
+        flaxnoise.uniform_noise,
+        _uniform_noise,
+        names=("scale",),
+        params=(0.3,),
+        learned=(0,),
+        identity=((0.0,),),
+        unchecked=MAGNITUDES,
+    ),
+    Case(
+        flaxnoise.multiplicative_uniform,
+        _multiplicative_uniform,
+        names=("scale",),
+        params=(0.3,),
+        learned=(0,),
+        identity=((0.0,),),
+        unchecked=MAGNITUDES,
+        complex_too=True,
+        saves_x=True,
+    ),
+    Case(
+        flaxnoise.laplace_noise,
+        _laplace_noise,
+        names=("scale",),
+        params=(0.3,),
+        learned=(0,),
+        identity=((0.0,),),
+        unchecked=MAGNITUDES,
+    ),
+    Case(
+        flaxnoise.salt_and_pepper_noise,
+        _salt_and_pepper_noise,
+        names=("rate", "low", "high"),
+        params=(0.3, -0.7, 1.1),
+        learned=(1, 2),
+        identity=((0.0, -0.7, 1.1),),
+        unchecked=(
+            ((-1.0, -0.7, 1.1), (0.0, -0.7, 1.1)),
+            ((math.nan, -0.7, 1.1), (1.0, -0.7, 1.1)),
+            ((0.3, math.nan, math.inf), (0.3, 0.0, 0.0)),
+        ),
+        exact=True,
     ),
 ]
 

@@ -1,6 +1,6 @@
 """The table of the layers, a row for each function in cases.py, and how each API calls them.
 
-A new layer needs no row here: it is named like its function.
+A layer that is named like its function needs no row here.
 """
 
 import dataclasses
@@ -18,7 +18,8 @@ import flaxnoise.linen
 import flaxnoise.nnx
 from cases import CASES, Case
 
-WITHOUT_NOISE = ("StopGradient",)
+# Layers that are no function of key and x, and the file in layers/ that tests each.
+ELSEWHERE = {"StopGradient": "test_stop_gradient.py"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,4 +134,9 @@ APIS = (
 )
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=str)
+# What a transform does to a layer is the matter of its base class: one row where integers decide,
+# and one with normals and two parameters, are enough.
+two_rows = pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.name in ("Dropout", "MaskedGaussianNoise")], ids=str
+)
 every_api = pytest.mark.parametrize("api", APIS, ids=str)

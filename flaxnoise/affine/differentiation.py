@@ -15,12 +15,13 @@ COEFFICIENTS = ("a", "b", "c", "d")
 
 def _jvp(primals: Any, tangents: Any, *, names: tuple[str, ...], **params: Any) -> tuple[Any, Any]:
     operands = dict(zip(names, primals, strict=True))
+    y = affine(operands, **params)
+    params["sharding"] = _trailing(y, operands["key"].ndim - 1)
     moving = {
         name: tangent
         for name, tangent in zip(names, tangents, strict=True)
         if name in ("x", *COEFFICIENTS) and not isinstance(tangent, ad.Zero)
     }
-    y = affine(operands, **params)
     parts = []
     if "x" in moving:
         parts.append({**_without(operands, "c", "d"), "x": moving["x"]})
@@ -52,19 +53,23 @@ def _transpose(dy: Any, *values: Any, names: tuple[str, ...], **params: Any) -> 
 
 def _slope(name: str, known: dict[str, Any], dy: jax.Array, aval: Any, params: Any) -> jax.Array:
     """The cotangent of one coefficient before the sum over what it was broadcast along."""
-    factor = known["x"] if name in "ab" else None
-    if name in "bd":
-        one = jnp.ones((1,) * aval.ndim, aval.dtype)
-        term = {**_without(known, *COEFFICIENTS), name: one}
-        dtype = aval.dtype
-        if factor is not None:
-            dtype = jnp.promote_types(factor.dtype, aval.dtype)
-            term["x"] = factor.astype(dtype)
-        factor = affine(_needed(term), **{**params, "dtype": dtype})
-    if factor is None:
-        return jnp.real(dy).astype(aval.dtype)
-    dtype = jnp.promote_types(dy.dtype, aval.dtype)
-    return jnp.real(dy.astype(dtype) * factor.astype(dtype)).astype(aval.dtype)
+    if name in "ab":
+        dtype = jnp.promote_types(known["x"].dtype, aval.dtype)
+        dy = dy.astype(dtype) * known["x"].astype(dtype)
+    dy = jnp.real(dy).astype(aval.dtype)
+    if name in "ac":
+        return dy
+    one = jnp.ones((1,) * aval.ndim, aval.dtype)
+    times_noise = {**_without(known, *COEFFICIENTS), "x": dy, "b": one}
+    return affine(times_noise, **{**params, "dtype": aval.dtype})
+
+
+def _trailing(y: jax.Array, batch_rank: int) -> Any:
+    """The sharding of y without its batch dimensions, where it is a part of y's type."""
+    sharding = jax.typeof(y).sharding
+    if sharding.mesh.empty:
+        return None
+    return sharding.update(spec=jax.sharding.PartitionSpec(*sharding.spec[batch_rank:]))
 
 
 def _needed(operands: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,13 @@ from typing import Any
 import jax
 from jax.interpreters import mlir
 
-from flaxnoise.affine import sharding
 from flaxnoise.affine.primitive import affine_p
+from flaxnoise.affine.sharding import (
+    per_automatic_shard,
+    per_explicit_shard,
+    surroundings,
+    with_divisible_axes,
+)
 from flaxnoise.backends import choice, xla
 
 _NO_MESH = jax.sharding.AbstractMesh((), ())
@@ -20,9 +25,11 @@ def _lower(
     platform: str,
     names: tuple[str, ...],
     backend: str | None,
+    sharding: Any,
     **params: Any,
 ) -> Sequence[Any]:
-    cut = sharding.surroundings(ctx)
+    del sharding  # a part of the output's type by now
+    cut = surroundings(ctx)
     form = choice.form(
         platform,
         backend,
@@ -36,10 +43,10 @@ def _lower(
         return _lower_plain(ctx, values, names, form, params)
     call = {**params, "backend": backend}
     if cut == "explicit":
-        per_shard = sharding.per_explicit_shard(names, ctx.avals_out[0], call)
+        per_shard = per_explicit_shard(names, ctx.avals_out[0], call)
         return mlir.lower_fun(per_shard, multiple_results=False)(ctx, *values)
-    per_shard = sharding.per_automatic_shard(names, [aval.shape for aval in ctx.avals_in], call)
-    ctx = sharding.with_divisible_axes(ctx)
+    per_shard = per_automatic_shard(names, [aval.shape for aval in ctx.avals_in], call)
+    ctx = with_divisible_axes(ctx)
     return _lower_plain(ctx, values, names, lambda operands, **_: per_shard(*operands.values()), {})
 
 

@@ -38,6 +38,7 @@ def affine(
     dtype: jax.typing.DTypeLike,
     global_shape: tuple[int, ...] | None = None,
     backend: str | None = None,
+    sharding: jax.sharding.NamedSharding | None = None,
 ) -> jax.Array:
     """Binds the primitive.
 
@@ -48,6 +49,7 @@ def affine(
         dtype: of the output.
         global_shape: dimensions of the whole of n, where ``start`` says which part this is.
         backend: a forced backend; by default the one of ``with flaxnoise.backend(…)``.
+        sharding: on explicit axes, how the output's dims are cut where no operand says it.
     """
     names = tuple(name for name in OPERANDS if name in operands)
     values = varying.unify([operands[name] for name in names])
@@ -59,6 +61,7 @@ def affine(
         dtype=jnp.dtype(dtype),
         global_shape=global_shape,
         backend=backend or forced_backend(),
+        sharding=sharding,
     )
 
 
@@ -75,7 +78,14 @@ def _compiled(params: tuple[tuple[str, Any], ...]) -> Any:
 
 
 @affine_p.def_abstract_eval
-def _abstract(*avals: Any, names: tuple[str, ...], shape: tuple[int, ...], dtype: Any, **_: Any):
+def _abstract(
+    *avals: Any,
+    names: tuple[str, ...],
+    shape: tuple[int, ...],
+    dtype: Any,
+    sharding: jax.sharding.NamedSharding | None,
+    **_: Any,
+):
     by_name = dict(zip(names, avals, strict=True))
     batch_rank = by_name["key"].ndim - 1
     full = [aval for name, aval in by_name.items() if name not in ("key", "start")]
@@ -84,9 +94,14 @@ def _abstract(*avals: Any, names: tuple[str, ...], shape: tuple[int, ...], dtype
     out_shape = _broadcast(batch) + _broadcast(dims)
     model = by_name.get("x", by_name["key"])
     out = {"shape": out_shape, "dtype": dtype, "weak_type": False}
-    on_mesh = [(name, aval) for name, aval in by_name.items() if not aval.sharding.mesh.empty]
-    if on_mesh:
-        out["sharding"] = _sharding(on_mesh, out_shape, batch_rank)
+    shardings = {name: aval.sharding for name, aval in by_name.items()}
+    if sharding is not None:
+        shardings[""] = sharding.update(
+            spec=jax.sharding.PartitionSpec(*(None,) * batch_rank, *sharding.spec)
+        )
+    shardings = {name: own for name, own in shardings.items() if not own.mesh.empty}
+    if shardings:
+        out["sharding"] = _sharding(shardings, by_name, out_shape, batch_rank)
     return model.update(**out)
 
 
@@ -108,18 +123,20 @@ def _is_one(size: Any) -> bool:
 
 
 def _sharding(
-    operands: list[tuple[str, Any]], out_shape: tuple[int, ...], batch_rank: int
+    shardings: dict[str, Any], operands: dict[str, Any], out_shape: tuple[int, ...], batch_rank: int
 ) -> jax.sharding.NamedSharding:
-    """Each dimension is sharded as in the first operand that has it, x before the others."""
+    """Each dimension is sharded as in the first that has it: x, the other operands, the demand."""
     spec: list[Any] = [None] * len(out_shape)
-    for name, aval in sorted(operands, key=lambda operand: operand[0] != "x"):
-        own = aval.sharding.spec
+    for name in sorted(shardings, key=lambda name: name != "x"):
+        own = shardings[name].spec
         if own.unreduced or own.reduced:
             raise NotImplementedError(
                 f"flaxnoise: {name} must be neither unreduced nor reduced, got {own}. "
                 "Reshard it first."
             )
+        sizes = operands[name].shape if name in operands else out_shape
         for axis in range(batch_rank if name in ("key", "start") else len(spec)):
-            if spec[axis] is None and not _is_one(aval.shape[axis]):
+            if spec[axis] is None and not _is_one(sizes[axis]):
                 spec[axis] = own[axis]
-    return operands[0][1].sharding.update(spec=jax.sharding.PartitionSpec(*spec))
+    first = next(iter(shardings.values()))
+    return first.update(spec=jax.sharding.PartitionSpec(*spec))

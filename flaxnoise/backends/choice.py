@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from flaxnoise.backends import xla
+from flaxnoise.backends import cpu, xla
 
 Form = Callable[..., jax.Array]
 
@@ -34,6 +34,7 @@ class Backend(NamedTuple):
 
 # In order of preference on the platforms that they name.
 BACKENDS = {
+    "cpu": Backend(("cpu",), cpu.affine, missing=cpu.missing, refuses=cpu.refuses),
     "xla": Backend((), xla.affine, missing=lambda: None, refuses=lambda **_: None),
 }
 

@@ -1,7 +1,35 @@
 """Noise as pure functions of a key: arguments checked → coefficients → the affine primitive."""
 
+from flaxnoise.functional.alpha import alpha_dropout as alpha_dropout
+from flaxnoise.functional.alpha import feature_alpha_dropout as feature_alpha_dropout
+from flaxnoise.functional.attention import attention_dropout as attention_dropout
+from flaxnoise.functional.block import drop_block_1d as drop_block_1d
+from flaxnoise.functional.block import drop_block_2d as drop_block_2d
+from flaxnoise.functional.block import drop_block_3d as drop_block_3d
+from flaxnoise.functional.concrete import concrete_dropout as concrete_dropout
+from flaxnoise.functional.concrete import concrete_dropout_penalty as concrete_dropout_penalty
+from flaxnoise.functional.cotangent import activity_regularization as activity_regularization
+from flaxnoise.functional.cotangent import gradient_noise as gradient_noise
+from flaxnoise.functional.dense import noisy_dense as noisy_dense
+from flaxnoise.functional.dense import noisy_dense_start as noisy_dense_start
+from flaxnoise.functional.depth import drop_path as drop_path
+from flaxnoise.functional.depth import linear_rates as linear_rates
+from flaxnoise.functional.depth import residual_drop_path as residual_drop_path
 from flaxnoise.functional.gaussian import gaussian_dropout as gaussian_dropout
 from flaxnoise.functional.gaussian import gaussian_noise as gaussian_noise
 from flaxnoise.functional.gaussian import masked_gaussian_noise as masked_gaussian_noise
+from flaxnoise.functional.gradient import gradient_reversal as gradient_reversal
+from flaxnoise.functional.gradient import gradient_scale as gradient_scale
 from flaxnoise.functional.gradient import stop_gradient as stop_gradient
+from flaxnoise.functional.impulse import salt_and_pepper_noise as salt_and_pepper_noise
+from flaxnoise.functional.spatial import spatial_dropout_1d as spatial_dropout_1d
+from flaxnoise.functional.spatial import spatial_dropout_2d as spatial_dropout_2d
+from flaxnoise.functional.spatial import spatial_dropout_3d as spatial_dropout_3d
+from flaxnoise.functional.tokens import token_dropout as token_dropout
+from flaxnoise.functional.tokens import word_dropout as word_dropout
+from flaxnoise.functional.uniform import laplace_noise as laplace_noise
+from flaxnoise.functional.uniform import multiplicative_uniform as multiplicative_uniform
+from flaxnoise.functional.uniform import uniform_noise as uniform_noise
+from flaxnoise.functional.variational import variational_dropout as variational_dropout
+from flaxnoise.functional.variational import variational_dropout_kl as variational_dropout_kl
 from flaxnoise.functional.zeroing import dropout as dropout

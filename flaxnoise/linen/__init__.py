@@ -40,6 +40,8 @@ from flaxnoise.linen.gradient import StopGradient as StopGradient
 from flaxnoise.linen.learned import ConcreteDropout as ConcreteDropout
 from flaxnoise.linen.learned import NoisyDense as NoisyDense
 from flaxnoise.linen.learned import VariationalDropout as VariationalDropout
+from flaxnoise.linen.replacement import dot_product_attention as dot_product_attention
+from flaxnoise.linen.replacement import replace_dropout as replace_dropout
 from flaxnoise.linen.structured import AttentionDropout as AttentionDropout
 from flaxnoise.linen.structured import DropBlock1D as DropBlock1D
 from flaxnoise.linen.structured import DropBlock2D as DropBlock2D

@@ -9,7 +9,6 @@ from flax import linen as nn
 from flaxnoise import functional
 from flaxnoise.linen.base import Noise, Shared
 
-
 # Their __call__ makes the parameter and hands it to that of the class below them.
 
 

@@ -21,8 +21,9 @@ class TokenDropout(Noise, Rate):
         deterministic, rng_collection: as in ``Dropout``.
 
     Example:
-        >>> noise = flaxnoise.linen.TokenDropout(0.15, mask_id=3, protected=(0, 1), deterministic=False)
-        >>> y = noise.apply({}, jnp.array([[1, 15, 27, 0]]), rngs={"dropout": key})
+        >>> noise = flaxnoise.linen.TokenDropout(0.15, mask_id=3, protected=(0, 1))
+        >>> ids = jnp.array([[1, 15, 27, 0]])
+        >>> y = noise.apply({}, ids, deterministic=False, rngs={"dropout": key})
     """
 
     mask_id: int | jax.Array | None = None

@@ -39,6 +39,8 @@ from flaxnoise.nnx.gradient import StopGradient as StopGradient
 from flaxnoise.nnx.learned import ConcreteDropout as ConcreteDropout
 from flaxnoise.nnx.learned import NoisyDense as NoisyDense
 from flaxnoise.nnx.learned import VariationalDropout as VariationalDropout
+from flaxnoise.nnx.replacement import dot_product_attention as dot_product_attention
+from flaxnoise.nnx.replacement import replace_dropout as replace_dropout
 from flaxnoise.nnx.structured import AttentionDropout as AttentionDropout
 from flaxnoise.nnx.structured import DropBlock1D as DropBlock1D
 from flaxnoise.nnx.structured import DropBlock2D as DropBlock2D

@@ -1,5 +1,7 @@
 """Dropout whose mask stays until it is drawn anew."""
 
+import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar
 
 import jax
@@ -34,7 +36,8 @@ class ConsistentDropout(Shared):
     """
 
     rate: Number = None
-    broadcast_dims: int | tuple[int, ...] = 0
+    _: dataclasses.KW_ONLY
+    broadcast_dims: int | Sequence[int] = 0
     _function = staticmethod(functional.dropout)
     _certain: ClassVar = {"rate": (0, 1)}
 

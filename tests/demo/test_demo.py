@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from demo_parts import digits, speed, uncertainty
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "demo.py"
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -14,16 +16,37 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     runpy.run_path(str(SCRIPT), run_name="__main__")
 
 
-def test_chosen_parts_print_tables_and_save_pictures(
+def test_all_parts_print_tables_and_save_pictures(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
-    run(monkeypatch, "table", "gradients", "--out", str(tmp_path))
+    few = {name: digits.LAYERS[name] for name in ("none", "Dropout(0.5)", "StopGradient()")}
+    monkeypatch.setattr(digits, "LAYERS", few)
+    monkeypatch.setattr(digits, "SEEDS", 2)
+    monkeypatch.setattr(digits, "ROUNDS", 2)
+    monkeypatch.setattr(uncertainty, "EPOCHS", 1)
+    monkeypatch.setattr(uncertainty, "DRAWS", 3)
+    monkeypatch.setattr(speed, "ROUNDS", 2)
+    run(monkeypatch, "--out", str(tmp_path))
     printed = capsys.readouterr().out
-    assert "1. What each layer does" in printed
-    assert "2. Dropout(1.0) or StopGradient?" in printed
-    assert "3. Training" not in printed
-    pictures = {path.name: path.read_bytes()[:8] for path in tmp_path.iterdir()}
-    assert pictures == dict.fromkeys(["1_layers.png", "2_gradients.png"], b"\x89PNG\r\n\x1a\n")
+    headings = ["1. What each", "2. Dropout(1.0)", "3. Training on", "4. Speed"]
+    places = [printed.find(heading) for heading in headings]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert {path.name: path.read_bytes()[:8] for path in tmp_path.iterdir()} == {
+        "1_layers.png": PNG,
+        "2_gradients.png": PNG,
+        "3_training.png": PNG,
+        "3_uncertainty.png": PNG,
+        "4_speed.png": PNG,
+    }
+
+
+def test_parts_can_be_chosen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    run(monkeypatch, "table", "--out", str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["1_layers.png"]
+    assert "2. Dropout" not in capsys.readouterr().out
 
 
 def test_unknown_parts_are_refused(
@@ -31,7 +54,5 @@ def test_unknown_parts_are_refused(
 ):
     with pytest.raises(SystemExit):
         run(monkeypatch, "tables")
-    assert (
-        "no such part: tables. Parts are table, gradients, digits, speed."
-        in capsys.readouterr().err
-    )
+    printed = capsys.readouterr().err
+    assert "no such part: tables. Parts are table, gradients, digits, speed." in printed

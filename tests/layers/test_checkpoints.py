@@ -12,7 +12,7 @@ from flax import nnx
 
 import flaxnoise.linen
 import flaxnoise.nnx
-from layer_table import Row, every_row
+from layer_table import Row, two_rows
 
 X = jax.random.normal(jax.random.key(3), (33, 129))
 
@@ -24,7 +24,7 @@ def saved_and_restored(folder: Path, state: Any, target: Any) -> Any:
         return checkpointer.restore(folder / "state", target)
 
 
-@every_row
+@two_rows
 @pytest.mark.parametrize("implementation", ["threefry2x32", "rbg"])
 def test_an_nnx_state_goes_through_orbax_and_continues(
     row: Row, implementation: str, tmp_path: Path
@@ -65,7 +65,7 @@ def test_a_checkpoint_of_flaxs_layer_fits(tmp_path: Path):
     np.testing.assert_array_equal(ours(X), flaxnoise.dropout(flaxs.rngs(), X, 0.5))
 
 
-@every_row
+@two_rows
 def test_linen_continues_from_a_key_and_a_step(row: Row, tmp_path: Path):
     layer = getattr(flaxnoise.linen, row.name)(**row.fields, deterministic=False)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import flaxnoise.linen
-from layer_table import Row, every_row
+from layer_table import Row, two_rows
 
 RNGS = {"dropout": jax.random.key(5)}
 X = jax.random.normal(jax.random.key(3), (4, 33, 129))
@@ -75,14 +75,14 @@ def assert_same(row: Row, ys: jax.Array, keys: jax.Array, lift: str) -> None:
     assert len({str(key) for key in keys}) == (1 if "one key" in lift else len(X))
 
 
-@every_row
+@two_rows
 @pytest.mark.parametrize("lift", OVER_X)
 def test_vmap(row: Row, lift: str):
     ys, keys = (OVER_X[lift](model)(row).apply({}, X, rngs=RNGS) for model in (Noisy, KeyOfNoisy))
     assert_same(row, ys, keys, lift)
 
 
-@every_row
+@two_rows
 @pytest.mark.parametrize("lift", SCANS)
 def test_scan(row: Row, lift: str):
     (_, ys), (_, keys) = (
@@ -92,7 +92,7 @@ def test_scan(row: Row, lift: str):
     assert_same(row, ys, keys, lift)
 
 
-@every_row
+@two_rows
 @pytest.mark.parametrize("lift", OF_ONE)
 def test_transforms_of_one_call_and_their_gradients(row: Row, lift: str):
     model = OF_ONE[lift](Noisy)(row)
@@ -128,7 +128,7 @@ class KeyOfDifferentiated(nn.Module):
         )[0]
 
 
-@every_row
+@two_rows
 @pytest.mark.parametrize("how", ["vjp", "jvp"])
 def test_derivatives_inside_a_model(row: Row, how: str):
     actual = Differentiated(row, how).apply({}, X[0], rngs=RNGS)
@@ -147,7 +147,7 @@ class Branches(nn.Module):
         return nn.cond(train, lambda noisy, x: noisy(x), lambda noisy, x: x, noisy, x)
 
 
-@every_row
+@two_rows
 def test_a_branch_that_is_chosen_at_run_time(row: Row):
     model = Branches(row, Noisy)
     apply = jax.jit(lambda x, train: model.apply({}, x, train, rngs=RNGS))
@@ -157,7 +157,7 @@ def test_a_branch_that_is_chosen_at_run_time(row: Row):
     row.case.assert_equal(y, model.apply({}, X[0], True, rngs=RNGS), X[0])
 
 
-@every_row
+@two_rows
 def test_jit_around_apply(row: Row):
     model = Noisy(row)
     y = jax.jit(lambda x, rngs: model.apply({}, x, rngs=rngs))(X[0], RNGS)

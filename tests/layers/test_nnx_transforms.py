@@ -7,11 +7,11 @@ import numpy as np
 from flax import nnx
 
 import flaxnoise.nnx
-from layer_table import Row, every_row
+from layer_table import Row, two_rows
 
 X = jax.random.normal(jax.random.key(3), (4, 33, 129))
 
-pytestmark = every_row
+pytestmark = two_rows
 
 
 def make(row: Row) -> nnx.Module:

@@ -11,7 +11,7 @@ from flax import nnx
 
 import flaxnoise.linen
 import flaxnoise.nnx
-from layer_table import Row, every_row
+from layer_table import Row, two_rows
 
 KEY = jax.random.key(5)
 X = jax.random.normal(jax.random.key(3), (33, 129))
@@ -22,7 +22,7 @@ SCHEDULES = {
     "steps": optax.piecewise_constant_schedule(0.5, {1: 0.5, 2: 0.0}),
 }
 
-pytestmark = [every_row, pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)]
+pytestmark = [two_rows, pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)]
 
 
 @pytest.fixture(autouse=True)

@@ -32,19 +32,25 @@ FLAXNOISE_INLINE void each_element(int count, const char* x, char* y, Body body)
   }
 }
 
-// Whether an element is kept: its word, its halves swapped in the second half of a chunk, against a threshold.
-template <class E, bool kUpper>
-FLAXNOISE_INLINE typename E::Mask keeps(const uint32_t* words, uint32_t threshold) {
-  using Word = typename E::Word;
+FLAXNOISE_INLINE U32 swap_halves(U32 w) { return w << 16 | w >> 16; }
+
+// Whether elements with these u are kept.
+template <class E>
+FLAXNOISE_INLINE typename E::Mask keeps(typename E::Word u, uint32_t threshold) {
   using Signed = Vector<int32_t, E::kCount>;
-  Word u = load<Word>(words);
-  if constexpr (kUpper) u = u << 16 | u >> 16;
-  const Signed mask = (Signed)(u >> 1) >= (Signed)all<Word>(threshold);
+  const Signed mask = (Signed)(u >> 1) >= (Signed)all<typename E::Word>(threshold);
   if constexpr (sizeof(Signed) == sizeof(typename E::Mask)) {
     return (typename E::Mask)mask;
   } else {
     return __builtin_convertvector(mask, typename E::Mask);
   }
+}
+
+// The same, from words in memory; in the second half of a chunk a word's halves are swapped.
+template <class E, bool kUpper>
+FLAXNOISE_INLINE typename E::Mask keeps(const uint32_t* words, uint32_t threshold) {
+  const auto w = load<typename E::Word>(words);
+  return keeps<E>(kUpper ? w << 16 | w >> 16 : w, threshold);
 }
 
 template <class E>

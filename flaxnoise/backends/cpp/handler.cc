@@ -54,14 +54,15 @@ T named(std::string_view argument, std::string_view name,
 }
 
 Kind kind_of(std::string_view name) {
-  static constexpr std::array<std::pair<const char*, Kind>, 7> kKinds = {
+  static constexpr std::array<std::pair<const char*, Kind>, 8> kKinds = {
       {{"bits", Kind::bits},
        {"keep", Kind::keep},
        {"keep_words", Kind::keep_words},
        {"normal", Kind::normal},
        {"masked_normal", Kind::masked_normal},
        {"uniform", Kind::uniform},
-       {"unit_uniform", Kind::unit_uniform}}};
+       {"unit_uniform", Kind::unit_uniform},
+       {"laplace", Kind::laplace}}};
   return named("kind", name, kKinds);
 }
 
@@ -263,6 +264,10 @@ ffi::Error affine(ffi::ThreadPool pool, std::string_view kind, std::string_view 
 }  // namespace
 }  // namespace flaxnoise
 
+#define FLAXNOISE_EXPORT __attribute__((visibility("default")))
+
+extern "C" FLAXNOISE_EXPORT XLA_FFI_Error* flaxnoise_affine(XLA_FFI_CallFrame* call_frame);
+
 XLA_FFI_DEFINE_HANDLER_SYMBOL(flaxnoise_affine, flaxnoise::affine,
                               xla::ffi::Ffi::Bind()
                                   .Ctx<xla::ffi::ThreadPool>()
@@ -275,18 +280,11 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(flaxnoise_affine, flaxnoise::affine,
 // What flaxnoise/backends/cpu.py reads and sets when it loads the library.
 extern "C" {
 
-__attribute__((visibility("default"))) int flaxnoise_ffi_major() { return XLA_FFI_API_MAJOR; }
-__attribute__((visibility("default"))) int flaxnoise_ffi_minor() { return XLA_FFI_API_MINOR; }
-
-__attribute__((visibility("default"))) const char* flaxnoise_targets() {
-  return flaxnoise::target_names();
-}
-
-__attribute__((visibility("default"))) const char* flaxnoise_target() {
-  return flaxnoise::target().name;
-}
-
-__attribute__((visibility("default"))) int flaxnoise_use_target(const char* name) {
+FLAXNOISE_EXPORT int flaxnoise_ffi_major() { return XLA_FFI_API_MAJOR; }
+FLAXNOISE_EXPORT int flaxnoise_ffi_minor() { return XLA_FFI_API_MINOR; }
+FLAXNOISE_EXPORT const char* flaxnoise_targets() { return flaxnoise::target_names(); }
+FLAXNOISE_EXPORT const char* flaxnoise_target() { return flaxnoise::target().name; }
+FLAXNOISE_EXPORT int flaxnoise_use_target(const char* name) {
   return flaxnoise::use_target(name) ? 1 : 0;
 }
 }

@@ -47,16 +47,16 @@ FLAXNOISE_INLINE void philox(const Schedule& s, const U64 (&block)[G], Words (&w
   U64 c0[G], c2[G], p0[G], p1[G];
   for (int g = 0; g < G; ++g) {
     const U64 first = multiply_low(m0, block[g]);
-    c2[g] = (first >> 32) ^ s.round0;
+    c2[g] = upper(first) ^ s.round0;
     p1[g] = multiply_low(m1, c2[g]);
-    c0[g] = (p1[g] >> 32) ^ s.round1_c0;
+    c0[g] = upper(p1[g]) ^ s.round1_c0;
     c2[g] = first ^ s.round1_c2;
   }
   for (int g = 0; g < G; ++g) {
     p0[g] = multiply_low(m0, c0[g]);
     const U64 product1 = multiply_low(m1, c2[g]);
-    c0[g] = (product1 >> 32) ^ p1[g] ^ s.k0[2];
-    c2[g] = (p0[g] >> 32) ^ s.round2_c2;
+    c0[g] = upper(product1) ^ p1[g] ^ s.k0[2];
+    c2[g] = upper(p0[g]) ^ s.round2_c2;
     p1[g] = product1;
   }
 #pragma GCC unroll 7
@@ -64,8 +64,8 @@ FLAXNOISE_INLINE void philox(const Schedule& s, const U64 (&block)[G], Words (&w
     for (int g = 0; g < G; ++g) {
       const U64 product0 = multiply_low(m0, c0[g]);
       const U64 product1 = multiply_low(m1, c2[g]);
-      c0[g] = (product1 >> 32) ^ p1[g] ^ s.k0[i];
-      c2[g] = (product0 >> 32) ^ p0[g] ^ s.k1[i];
+      c0[g] = upper(product1) ^ p1[g] ^ s.k0[i];
+      c2[g] = upper(product0) ^ p0[g] ^ s.k1[i];
       p0[g] = product0;
       p1[g] = product1;
     }
@@ -73,12 +73,13 @@ FLAXNOISE_INLINE void philox(const Schedule& s, const U64 (&block)[G], Words (&w
   for (int g = 0; g < G; ++g) words[g] = {c0[g], p1[g], c2[g], p0[g]};
 }
 
-// Calls sink(offset of the first element, words) for each vector of blocks in [begin, end) of a chunk, and some beyond.
+// Calls sink(offset of the first element, words) for each vector of blocks in [begin, end) of a chunk, and some
+// beyond. `order` says which block of the vector is in which lane.
 template <class Sink>
 FLAXNOISE_INLINE void each_block(const Schedule& s, uint32_t first, int begin, int end,
-                                 Sink sink) {
+                                 U64 order, Sink sink) {
   constexpr int kBlocks = kBytes / 8;
-  const U64 base = all<U64>(uint64_t{first}) + kOrder;
+  const U64 base = all<U64>(uint64_t{first}) + order;
   for (int i = begin; i < end; i += kUnroll * kBlocks) {
     U64 block[kUnroll];
     Words words[kUnroll];

@@ -15,6 +15,7 @@ constexpr uint32_t DOMAIN_BITS = 0;
 constexpr uint32_t DOMAIN_KEEP = 1;
 constexpr uint32_t DOMAIN_NORMAL = 2;
 constexpr uint32_t DOMAIN_UNIFORM = 3;
+constexpr uint32_t DOMAIN_LAPLACE = 4;
 
 constexpr int CHUNK = 1024;
 constexpr int HALF = CHUNK / 2;
@@ -29,9 +30,9 @@ constexpr float LOG[] = {-2.0f,
                          -0.2982828617095947f,
                          0.29366087913513184f,
                          -0.18287260830402374f};
-constexpr float SIN[] = {0.7853981852531433f, -0.08074583113193512f, 0.0024910164065659046f,
-                         -3.660915172076784e-05f};
-constexpr float COS[] = {1.0f, -0.3084251284599304f, 0.015854284167289734f,
-                         -0.0003258686629123986f, 3.494036945994594e-06f};
+constexpr float SIN[] = {0.7853981852531433f, -0.08074571192264557f, 0.0024906478356570005f,
+                         -3.635127723100595e-05f};
+constexpr float COS[] = {1.0f, -0.3084244132041931f, 0.01585014909505844f,
+                         -0.0003189770213793963f};
 
 }  // namespace flaxnoise

@@ -1,5 +1,5 @@
 // The kernel for one SIMD target; compiled once for each, with FLAXNOISE_TARGET its name.
-#include "formula.h"
+#include "dropout.h"
 #include "job.h"
 #include "targets.h"
 #include "variates.h"
@@ -71,6 +71,8 @@ void make_noise(Scratch& scratch, const Job& job, const Item& item, uint64_t chu
     case Kind::unit_uniform:
       return fill_words(schedule_of(DOMAIN_UNIFORM), low, first, last, scratch.noise,
                         unit_uniform);
+    case Kind::laplace:
+      return fill_words(schedule_of(DOMAIN_LAPLACE), low, first, last, scratch.noise, laplace);
     default:
       fill_normals(schedule_of(DOMAIN_NORMAL), low, first, last, scratch.noise);
   }
@@ -112,6 +114,13 @@ void keep_half(const Item& item, const uint32_t* words, int count, const char* x
 template <Type type>
 void keep_piece(const Item& item, Scratch& scratch, uint64_t index, int count, const char* x,
                 char* y) {
+  if constexpr (type == Type::f32 || type == Type::bf16 || type == Type::f16) {
+    if (count == CHUNK && item.step == Step::drop) {
+      const uint64_t block = index / CHUNK * (HALF / 4);
+      const Schedule& s = schedule(scratch, 0, item, DOMAIN_KEEP, block);
+      return drop_chunk<type>(s, static_cast<uint32_t>(block), item, x, y);
+    }
+  }
   const int begin = static_cast<int>(index % CHUNK), end = begin + count;
   make_keep_words(scratch, item, index / CHUNK, begin, end);
   int lower = begin < HALF ? (end < HALF ? end : HALF) - begin : 0;

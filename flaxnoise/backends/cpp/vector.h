@@ -64,6 +64,10 @@ FLAXNOISE_INLINE V all(E value) {
 FLAXNOISE_INLINE U64 multiply_low(U64 a, U64 b) {
   return (U64)_mm512_mul_epu32((__m512i)a, (__m512i)b);
 }
+// The upper halves of 64-bit lanes, in the lower ones; a shuffle, as products and shifts share a port.
+FLAXNOISE_INLINE U64 upper(U64 a) {
+  return (U64)_mm512_shuffle_epi32((__m512i)a, (_MM_PERM_ENUM)0xF5);
+}
 // a0 b0 a2 b2 …
 FLAXNOISE_INLINE U32 even(U32 a, U32 b) {
   return (U32)_mm512_mask_shuffle_epi32((__m512i)a, 0xAAAA, (__m512i)b, (_MM_PERM_ENUM)0xA0);
@@ -82,10 +86,12 @@ FLAXNOISE_INLINE U64 zip_high(U64 a, U64 b) {
 FLAXNOISE_INLINE F32 square_root(F32 a) { return (F32)_mm512_sqrt_ps((__m512)a); }
 FLAXNOISE_INLINE F32 least(F32 a, F32 b) { return (F32)_mm512_min_ps((__m512)a, (__m512)b); }
 // Blocks of a group in the order in which zip_low and zip_high put them into element order.
-constexpr U64 kOrder = {0, 4, 1, 5, 2, 6, 3, 7};
+constexpr U64 kZipOrder = {0, 4, 1, 5, 2, 6, 3, 7};
+constexpr U64 kLaneOrder = {0, 1, 2, 3, 4, 5, 6, 7};
 
 #elif defined(__AVX2__)
 
+FLAXNOISE_INLINE U64 upper(U64 a) { return a >> 32; }
 FLAXNOISE_INLINE U64 multiply_low(U64 a, U64 b) {
   return (U64)_mm256_mul_epu32((__m256i)a, (__m256i)b);
 }
@@ -104,10 +110,12 @@ FLAXNOISE_INLINE U64 zip_high(U64 a, U64 b) {
 }
 FLAXNOISE_INLINE F32 square_root(F32 a) { return (F32)_mm256_sqrt_ps((__m256)a); }
 FLAXNOISE_INLINE F32 least(F32 a, F32 b) { return (F32)_mm256_min_ps((__m256)a, (__m256)b); }
-constexpr U64 kOrder = {0, 2, 1, 3};
+constexpr U64 kZipOrder = {0, 2, 1, 3};
+constexpr U64 kLaneOrder = {0, 1, 2, 3};
 
 #elif defined(__x86_64__)
 
+FLAXNOISE_INLINE U64 upper(U64 a) { return a >> 32; }
 FLAXNOISE_INLINE U64 multiply_low(U64 a, U64 b) {
   return (U64)_mm_mul_epu32((__m128i)a, (__m128i)b);
 }
@@ -125,10 +133,12 @@ FLAXNOISE_INLINE U64 zip_high(U64 a, U64 b) {
 }
 FLAXNOISE_INLINE F32 square_root(F32 a) { return (F32)_mm_sqrt_ps((__m128)a); }
 FLAXNOISE_INLINE F32 least(F32 a, F32 b) { return (F32)_mm_min_ps((__m128)a, (__m128)b); }
-constexpr U64 kOrder = {0, 1};
+constexpr U64 kZipOrder = {0, 1};
+constexpr U64 kLaneOrder = {0, 1};
 
 #elif defined(__aarch64__)
 
+FLAXNOISE_INLINE U64 upper(U64 a) { return a >> 32; }
 FLAXNOISE_INLINE U64 multiply_low(U64 a, U64 b) {
   return (U64)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
 }
@@ -151,7 +161,8 @@ FLAXNOISE_INLINE F32 square_root(F32 a) { return (F32)vsqrtq_f32((float32x4_t)a)
 FLAXNOISE_INLINE F32 least(F32 a, F32 b) {
   return (F32)vminq_f32((float32x4_t)a, (float32x4_t)b);
 }
-constexpr U64 kOrder = {0, 1};
+constexpr U64 kZipOrder = {0, 1};
+constexpr U64 kLaneOrder = {0, 1};
 
 #else
 #error "flaxnoise: no vector operations for this processor"

@@ -1,0 +1,44 @@
+"""Dropout of attention weights."""
+
+import jax
+
+from flaxnoise import arguments
+from flaxnoise.functional.zeroing import scaled_dropout
+
+
+def attention_dropout(
+    key: jax.Array,
+    weights: jax.Array,
+    rate: jax.typing.ArrayLike,
+    *,
+    broadcast_dropout: bool = False,
+) -> jax.Array:
+    """Drops attention weights and scales the rest: y = weights·keep/P(keep).
+
+    To be applied after the softmax. Vaswani et al., "Attention is all you need", NeurIPS 2017.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        weights: floating array [*batch, heads, queries, keys].
+        rate: share of the weights dropped, as in ``dropout``.
+        broadcast_dropout: whether batch and heads share one mask, as Flax's attention does unless
+            told otherwise.
+
+    Returns:
+        An array of the shape and dtype of weights.
+
+    Raises:
+        TypeError: key is no key, weights are not floating, rate is not real.
+        ValueError: weights have fewer than 2 dimensions, rate outside [0, 1] or not broadcastable,
+            a batch of keys.
+
+    Example:
+        >>> weights = jax.nn.softmax(jnp.ones((2, 4, 9, 9)))
+        >>> y = flaxnoise.attention_dropout(key, weights, 0.1)
+    """
+    owner = "attention_dropout"
+    weights = arguments.inexact(owner, weights, complex_too=False)
+    arguments.at_least_dimensions(owner, weights, 2)
+    arguments.rate(owner, rate, weights.shape)
+    dims = tuple(range(weights.ndim - 2)) if broadcast_dropout else ()
+    return scaled_dropout(arguments.single_key(owner, key), weights, rate, dims)

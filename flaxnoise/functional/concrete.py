@@ -1,0 +1,131 @@
+"""Concrete dropout: a continuous mask, so that the rate can be learned."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from flaxnoise import arguments, random
+from flaxnoise.functional.formula import precision
+
+LARGEST = 16.0  # of |logit|: rates closer to 0 or 1 than 1.1e-7 are not told apart
+
+
+def concrete_dropout(
+    key: jax.Array,
+    x: jax.Array,
+    logit: jax.typing.ArrayLike,
+    *,
+    temperature: jax.typing.ArrayLike = 0.1,
+    broadcast_dims: int | Sequence[int] = (),
+) -> jax.Array:
+    """Multiplies by a continuous mask: y = x·(1 − z)/(1 − rate), rate = sigmoid(logit).
+
+    z = sigmoid((logit + ln u − ln(1 − u))/temperature), u ~ U(0, 1), is 1 with probability rate and
+    0 otherwise in the limit of temperature 0; z > ½ has that probability at every temperature. The
+    gradient in logit is the true one. To be trained together with ``concrete_dropout_penalty``.
+    No mask is kept for the backward pass, which draws it again.
+
+    Gal, Hron, Kendall, "Concrete dropout", NeurIPS 2017.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        x: floating array of any shape.
+        logit: log(rate/(1 − rate)); a number, or an array that broadcasts to x. May be traced or
+            learned. Beyond ±16 it counts as ±16; a traced NaN as −16.
+        temperature: > 0, a number, may be traced; below 2^-10 it counts as that.
+        broadcast_dims: dimensions along which the mask is shared.
+
+    Returns:
+        An array of x's shape and dtype.
+
+    Raises:
+        TypeError: key is no key, x is not floating, logit or temperature is not real,
+            broadcast_dims are not integers.
+        ValueError: logit is NaN or not broadcastable to x, temperature is not finite, not above 0
+            or no scalar, a batch of keys, broadcast_dims out of range or repeated.
+
+    Example:
+        >>> y = flaxnoise.concrete_dropout(key, x, logit=-2.0)
+    """
+    owner = "concrete_dropout"
+    x = arguments.inexact(owner, x, complex_too=False)
+    arguments.real(owner, "logit", logit, x.shape)
+    arguments.positive(owner, "temperature", temperature, ())
+    dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
+    return _concrete(arguments.single_key(owner, key), x, logit, temperature, dims)
+
+
+def concrete_dropout_penalty(
+    logit: jax.typing.ArrayLike,
+    kernel: jax.Array,
+    *,
+    weight: jax.typing.ArrayLike,
+    entropy: jax.typing.ArrayLike,
+) -> jax.Array:
+    """Gives the regulariser: weight·Σ kernel²/(1 − rate) − entropy·inputs·H(rate).
+
+    H(rate) = −rate·ln rate − (1 − rate)·ln(1 − rate), inputs is kernel's size but for its last
+    dimension. To be added to the loss, for each layer that concrete dropout stands in front of. Gal
+    et al. take weight = l²/N and entropy = 2/N for the mean of a regression loss over N examples
+    with prior length scale l.
+
+    Args:
+        logit: as in ``concrete_dropout``; a number.
+        kernel: of the layer that follows, outputs last.
+        weight: factor of the kernel's part, ≥ 0.
+        entropy: factor of the rate's part, ≥ 0.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        TypeError: one of them is not real, or kernel is not floating.
+        ValueError: logit is NaN, weight or entropy is negative or not finite, one is no scalar.
+
+    Example:
+        >>> kernel = jnp.ones((129, 5))
+        >>> penalty = flaxnoise.concrete_dropout_penalty(-2.0, kernel, weight=1e-6, entropy=1e-3)
+    """
+    owner = "concrete_dropout_penalty"
+    kernel = arguments.floating(owner, "kernel", kernel)
+    arguments.real(owner, "logit", logit, ())
+    arguments.nonnegative(owner, "weight", weight, ())
+    arguments.nonnegative(owner, "entropy", entropy, ())
+    dtype = precision(kernel)
+    logit = _bounded(logit, dtype)
+    rate, kept = jax.nn.sigmoid(logit), jax.nn.sigmoid(-logit)
+    inputs = kernel.size // kernel.shape[-1] if kernel.ndim else 1
+    negative_entropy = rate * jax.nn.log_sigmoid(logit) + kept * jax.nn.log_sigmoid(-logit)
+    square = jnp.sum(jnp.square(kernel.astype(dtype)))
+    return weight * square / kept + entropy * inputs * negative_entropy
+
+
+@functools.partial(jax.jit, static_argnames="dims", inline=True)
+def _concrete(
+    key: jax.Array,
+    x: jax.Array,
+    logit: jax.Array,
+    temperature: jax.Array,
+    dims: tuple[int, ...],
+) -> jax.Array:
+    return jax.checkpoint(functools.partial(_masked, dims=dims))(key, x, logit, temperature)
+
+
+def _masked(
+    key: jax.Array, x: jax.Array, logit: jax.Array, temperature: jax.Array, *, dims: tuple[int, ...]
+) -> jax.Array:
+    dtype = precision(x)
+    logit = _bounded(logit, dtype)
+    temperature = jnp.maximum(jnp.asarray(temperature, dtype), 2.0**-10)
+    shape = tuple(1 if axis in dims else size for axis, size in enumerate(x.shape))
+    u = random.uniform(key, shape).astype(dtype)
+    logistic = jnp.log(u) - jnp.log1p(-u)
+    factor = jax.nn.sigmoid(-(logit + logistic) / temperature) * (1 + jnp.exp(logit))
+    return (x.astype(dtype) * factor).astype(x.dtype)
+
+
+def _bounded(logit: jax.typing.ArrayLike, dtype: jnp.dtype) -> jax.Array:
+    logit = jnp.asarray(logit, dtype)
+    return jnp.clip(jnp.where(jnp.isnan(logit), -LARGEST, logit), -LARGEST, LARGEST)

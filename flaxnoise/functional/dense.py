@@ -1,0 +1,121 @@
+"""A dense layer whose weights are noisy."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from flaxnoise import arguments, random
+from flaxnoise.affine import affine
+from flaxnoise.functional.formula import precision
+
+
+def noisy_dense(
+    key: jax.Array,
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    kernel_stddev: jax.Array,
+    bias_stddev: jax.Array,
+    *,
+    factorised: bool = True,
+) -> jax.Array:
+    """Multiplies by a noisy matrix: y = x·(kernel + kernel_stddev⊙n) + bias + bias_stddev⊙m.
+
+    Factorised: n = f(p)·f(q)ᵀ and m = f(q), with f(v) = sign(v)·√|v|, of one normal p for each
+    input and q for each output. Otherwise all elements of n and m are independent normals. The
+    noise is one for the whole batch. All four parameters have true gradients; the elements of a
+    stddev may become negative.
+
+    Fortunato et al., "Noisy networks for exploration", ICLR 2018.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        x: floating array [*batch, inputs].
+        kernel: floating array [inputs, outputs].
+        bias: floating array [outputs].
+        kernel_stddev: of kernel's shape.
+        bias_stddev: of bias' shape.
+        factorised: whether the noise of the matrix is a product of two vectors.
+
+    Returns:
+        An array [*batch, outputs] of the dtype that x and kernel promote to.
+
+    Raises:
+        TypeError: key is no key, x or a parameter is not floating.
+        ValueError: shapes that do not fit, a batch of keys.
+
+    Example:
+        >>> kernel, bias = jnp.ones((129, 5)), jnp.zeros(5)
+        >>> y = flaxnoise.noisy_dense(key, x, kernel, bias, 0.1 * kernel, 0.1 * bias)
+    """
+    owner = "noisy_dense"
+    x = arguments.inexact(owner, x, complex_too=False)
+    names = {
+        "kernel": kernel,
+        "bias": bias,
+        "kernel_stddev": kernel_stddev,
+        "bias_stddev": bias_stddev,
+    }
+    matrix, shift, matrix_stddev, shift_stddev = (
+        arguments.floating(owner, name, value) for name, value in names.items()
+    )
+    arguments.at_least_dimensions(owner, x, 1)
+    shape = (x.shape[-1], shift.shape[-1] if shift.ndim else 0)
+    for name, value in (("kernel", matrix), ("kernel_stddev", matrix_stddev)):
+        arguments.of_shape(owner, name, value, shape)
+    for name, value in (("bias", shift), ("bias_stddev", shift_stddev)):
+        arguments.of_shape(owner, name, value, shape[1:])
+    form = _factorised if factorised else _independent
+    key = arguments.single_key(owner, key)
+    return form(key, x, matrix, shift, matrix_stddev, shift_stddev)
+
+
+@functools.partial(jax.jit, inline=True)
+def _factorised(
+    key: jax.Array,
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    kernel_stddev: jax.Array,
+    bias_stddev: jax.Array,
+) -> jax.Array:
+    inputs, outputs = kernel.shape
+    n = random.normal(key, (inputs + outputs,), precision(kernel))
+    n = (jnp.sign(n) * jnp.sqrt(jnp.abs(n))).astype(kernel.dtype)
+    into, out_of = n[:inputs], n[inputs:]
+    # The noisy matrix is never formed.
+    noise = ((x * into) @ kernel_stddev + bias_stddev) * out_of
+    return x @ kernel + bias + noise
+
+
+@functools.partial(jax.jit, inline=True)
+def _independent(
+    key: jax.Array,
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    kernel_stddev: jax.Array,
+    bias_stddev: jax.Array,
+) -> jax.Array:
+    # The noise of an (inputs + 1) × outputs matrix, the last row for the bias.
+    noisy_kernel = kernel + _times_normal(key, kernel_stddev, 0)
+    noisy_bias = bias + _times_normal(key, bias_stddev, kernel.size)
+    return x @ noisy_kernel + noisy_bias
+
+
+def _times_normal(key: jax.Array, stddev: jax.Array, start: int) -> jax.Array:
+    """stddev·n, with n from the given linear index on; as x of the formula it may be negative."""
+    low_high = jnp.array([start & 0xFFFFFFFF, start >> 32], jnp.uint32)
+    one = jnp.ones((1,) * stddev.ndim, precision(stddev))
+    operands = {"key": arguments.key_words(key), "start": low_high, "x": stddev, "b": one}
+    return affine(operands, kind="normal", shape=stddev.shape, dtype=stddev.dtype)
+
+
+def noisy_dense_start(
+    inputs: int, factorised: bool, stddev: float | None = None
+) -> tuple[float, float]:
+    """Where the parameters start: (bound of kernel and bias, stddev), section 3.2 of the paper."""
+    if factorised:
+        return inputs**-0.5, (0.5 if stddev is None else stddev) * inputs**-0.5
+    return (3 / inputs) ** 0.5, 0.017 if stddev is None else stddev

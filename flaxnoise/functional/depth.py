@@ -1,0 +1,163 @@
+"""Stochastic depth: whole rows of a residual branch dropped, with or without computing them."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from flaxnoise import arguments, random
+from flaxnoise.functional.formula import apply, bernoulli, precision
+
+Mode = Literal["row", "batch"]
+
+
+def drop_path(
+    key: jax.Array,
+    x: jax.Array,
+    rate: jax.typing.ArrayLike,
+    *,
+    mode: Mode = "row",
+    scale: bool = True,
+) -> jax.Array:
+    """Drops whole rows, or the whole batch, and scales the rest: y = x·keep/P(keep).
+
+    For the branch of a residual block, ``x + drop_path(key, branch(x), rate)``. One mask entry for
+    each index of dimension 0, or one in all.
+
+    Huang et al., "Deep networks with stochastic depth", ECCV 2016; timm's DropPath, torchvision's
+    StochasticDepth.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        x: floating or complex array, rows first.
+        rate: share of the rows dropped, as in ``dropout``.
+        mode: "row" or "batch".
+        scale: whether kept rows are divided by P(keep), so that the mean of y is x.
+
+    Returns:
+        An array of x's shape and dtype.
+
+    Raises:
+        TypeError: key is no key, x is not floating or complex, rate is not real.
+        ValueError: x has no dimensions where rows are dropped, mode is something else, rate outside
+            [0, 1] or not broadcastable to x, a batch of keys.
+
+    Example:
+        >>> y = x + flaxnoise.drop_path(key, jnp.tanh(x), 0.2)
+    """
+    x = arguments.inexact("drop_path", x, complex_too=True)
+    arguments.one_of("drop_path", "mode", mode, ("row", "batch"))
+    arguments.at_least_dimensions("drop_path", x, 1 if mode == "row" else 0)
+    arguments.rate("drop_path", rate, x.shape)
+    dims = tuple(range(1 if mode == "row" else 0, x.ndim))
+    return _drop_path(arguments.single_key("drop_path", key), x, rate, dims, bool(scale))
+
+
+def linear_rates(rate: jax.typing.ArrayLike, depth: int) -> list[jax.typing.ArrayLike]:
+    """Gives each block its rate, growing linearly with depth: rateᵢ = rate·i/(depth − 1).
+
+    The first block is never dropped and the last has the whole rate, as in timm and Swin.
+
+    Args:
+        rate: of the last block; a number, or a traced one.
+        depth: number of blocks.
+
+    Returns:
+        The rates, of rate's own type.
+
+    Raises:
+        TypeError: depth is no integer, or rate is not real.
+        ValueError: depth below 1, or rate outside [0, 1].
+
+    Example:
+        >>> flaxnoise.linear_rates(0.5, 3)
+        [0.0, 0.25, 0.5]
+    """
+    arguments.rate("linear_rates", rate, ())
+    depth = arguments.count("linear_rates", "depth", depth)
+    if depth == 1:
+        return [rate]
+    return [rate * (block / (depth - 1)) for block in range(depth)]
+
+
+def residual_drop_path(
+    key: jax.Array,
+    branch: Callable[[jax.Array], jax.Array],
+    x: jax.Array,
+    rate: float,
+) -> jax.Array:
+    """Adds a branch to some rows and computes it for them alone: y = x + keep·branch(x)/P(keep).
+
+    The number of rows kept is static, rows − ⌈rate·rows⌉ and at least 1 below rate 1, so that the
+    branch costs that much less; which rows these are is random, every choice of them as likely. The
+    scale is rows over rows kept, so that the mean of y is x + branch(x). Rate 0 computes all rows,
+    rate 1 none.
+
+    Oquab et al., "DINOv2: learning robust visual features without supervision", TMLR 2024,
+    section 5 ("efficient stochastic depth").
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        branch: maps rows to rows of the same shape and dtype; must treat each row by itself.
+        x: floating or complex array, rows first.
+        rate: share of the rows dropped, in [0, 1]; a number that is known while tracing.
+
+    Returns:
+        An array of x's shape and dtype.
+
+    Raises:
+        TypeError: key is no key, x is not floating or complex, rate is no number, or traced; branch
+            changes the dtype.
+        ValueError: x has no dimensions, rate outside [0, 1], a batch of keys, or branch changes the
+            shape.
+
+    Example:
+        >>> y = flaxnoise.residual_drop_path(key, jnp.tanh, x, 0.2)
+    """
+    owner = "residual_drop_path"
+    key = arguments.single_key(owner, key)
+    x = arguments.inexact(owner, x, complex_too=True)
+    arguments.at_least_dimensions(owner, x, 1)
+    rate = arguments.static_rate(owner, rate)
+    rows = x.shape[0]
+    kept = rows_kept(rows, rate)
+    if kept == 0:
+        return x
+    if kept == rows:
+        return x + _branch(owner, branch, x)
+    # A random order of the rows; sorted, so that they are read and written in the order of memory.
+    order = jnp.argsort(random.bits(key, (rows,)))
+    chosen = jnp.sort(order[:kept])
+    scale = jnp.asarray(rows / kept, precision(x))
+    part = (_branch(owner, branch, x[chosen]) * scale).astype(x.dtype)
+    return x.at[chosen].add(part, indices_are_sorted=True, unique_indices=True)
+
+
+def rows_kept(rows: int, rate: float) -> int:
+    """How many rows ``residual_drop_path`` computes."""
+    if rate in (0, 1) or rows == 0:
+        return round(rows * (1 - rate))
+    # Rounded to 6 digits first: 0.7·10 is a little above 7.
+    return max(rows - math.ceil(round(rate * rows, 6)), 1)
+
+
+def _branch(owner: str, branch: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    y = branch(x)
+    if y.shape != x.shape:
+        raise ValueError(
+            f"{owner}: branch must keep the shape {x.shape} of its rows, got {y.shape}."
+        )
+    if y.dtype != x.dtype:
+        raise TypeError(f"{owner}: branch must keep the dtype {x.dtype}, got {y.dtype}.")
+    return y
+
+
+@functools.partial(jax.jit, static_argnames=("dims", "scale"), inline=True)
+def _drop_path(
+    key: jax.Array, x: jax.Array, rate: jax.Array, dims: tuple[int, ...], scale: bool
+) -> jax.Array:
+    drop, factor = bernoulli(rate, dtype=precision(x))
+    return apply("keep", key, x, dims, threshold=drop, b=factor if scale else 1.0)

@@ -1,0 +1,72 @@
+"""Impulse noise: salt and pepper."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from flaxnoise import arguments
+from flaxnoise.functional.formula import apply, bernoulli, finite, precision
+
+
+def salt_and_pepper_noise(
+    key: jax.Array,
+    x: jax.Array,
+    rate: jax.typing.ArrayLike,
+    low: jax.typing.ArrayLike = 0.0,
+    high: jax.typing.ArrayLike = 1.0,
+    *,
+    broadcast_dims: int | Sequence[int] = (),
+) -> jax.Array:
+    """Replaces a share of the elements by low or high, half of it each; the others stay x.
+
+    The elements replaced are those that ``dropout`` with the same key and rate drops; those that it
+    drops at half the rate, too, become low. Nothing is scaled. Rate 0 gives x.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        x: floating array of any shape.
+        rate: share of the elements replaced, in [0, 1], as in ``dropout``. Has no gradient.
+        low: value of the pepper: finite; a number, or an array that broadcasts to x. May be traced
+            or learned: it has a true gradient. A traced one is not checked: where it is not finite
+            it counts as 0.
+        high: value of the salt, likewise.
+        broadcast_dims: dimensions along which the choice is shared.
+
+    Returns:
+        An array of x's shape and dtype.
+
+    Raises:
+        TypeError: key is no key, x is not floating, rate, low or high is not real, broadcast_dims
+            are not integers.
+        ValueError: rate outside [0, 1], low or high not finite, one of them not broadcastable to x,
+            a batch of keys, broadcast_dims out of range or repeated.
+
+    Example:
+        >>> y = flaxnoise.salt_and_pepper_noise(key, x, rate=0.1, low=-1.0, high=1.0)
+    """
+    owner = "salt_and_pepper_noise"
+    x = arguments.inexact(owner, x, complex_too=False)
+    arguments.rate(owner, rate, x.shape)
+    arguments.finite(owner, "low", low, x.shape)
+    arguments.finite(owner, "high", high, x.shape)
+    dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
+    return _salt_and_pepper(arguments.single_key(owner, key), x, rate, low, high, dims)
+
+
+@functools.partial(jax.jit, static_argnames="dims", inline=True)
+def _salt_and_pepper(
+    key: jax.Array,
+    x: jax.Array,
+    rate: jax.Array,
+    low: jax.Array,
+    high: jax.Array,
+    dims: tuple[int, ...],
+) -> jax.Array:
+    # One number an element: what is dropped at half the rate is dropped at the whole one, too.
+    whole, _ = bernoulli(rate, dtype=precision(x))
+    half, _ = bernoulli(jnp.where(rate < 1, rate, 1) / 2, dtype=precision(x))
+    high, low = (finite(value, precision(x)) for value in (high, low))
+    salted = apply("keep", key, x, dims, threshold=whole, b=1.0, c=high, d=-high)
+    return apply("keep", key, salted, dims, threshold=half, b=1.0, c=low, d=-low)

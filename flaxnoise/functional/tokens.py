@@ -1,0 +1,91 @@
+"""Noise on text: tokens replaced by a mask, words zeroed."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from flaxnoise import arguments, random
+from flaxnoise.functional.zeroing import scaled_dropout
+
+
+def token_dropout(
+    key: jax.Array,
+    ids: jax.Array,
+    rate: jax.typing.ArrayLike,
+    *,
+    mask_id: jax.typing.ArrayLike,
+    protected: Sequence[int] | jax.Array = (),
+) -> jax.Array:
+    """Replaces a share of the tokens by mask_id; protected ones stay.
+
+    The tokens replaced are the elements that ``dropout`` with the same key and rate would drop,
+    unless protected. Bowman et al., "Generating sentences from a continuous space", CoNLL 2016;
+    Devlin et al., "BERT", NAACL 2019.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        ids: integer array of any shape.
+        rate: share of the tokens replaced, in [0, 1]; a number, or an array that broadcasts to ids.
+            May be traced, as in ``dropout``.
+        mask_id: an integer that the dtype of ids can hold.
+        protected: ids that are never replaced, such as those of padding and separators.
+
+    Returns:
+        An array of the shape and dtype of ids.
+
+    Raises:
+        TypeError: key is no key, ids, mask_id or protected are not integers, rate is not real.
+        ValueError: rate outside [0, 1] or not broadcastable to ids, mask_id too large for ids, a
+            batch of keys.
+
+    Example:
+        >>> ids = jnp.array([[1, 15, 27, 2, 0, 0]])
+        >>> y = flaxnoise.token_dropout(key, ids, 0.15, mask_id=3, protected=(0, 1, 2))
+    """
+    owner = "token_dropout"
+    ids = arguments.integers(owner, "ids", ids)
+    arguments.rate(owner, rate, ids.shape)
+    mask_id = arguments.integers(owner, "mask_id", mask_id, like=ids.dtype)
+    protected = arguments.integers(owner, "protected", protected)
+    return _token_dropout(arguments.single_key(owner, key), ids, rate, mask_id, protected)
+
+
+def word_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
+    """Drops whole words and scales the rest: ``dropout`` with a mask shared along the features.
+
+    On an embedded text, each word of it is zeroed by itself. On the matrix of the embedding, which
+    ``WeightNoise`` around an Embed layer does, a word of the vocabulary is zeroed wherever it
+    stands, as in Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent
+    neural networks", NeurIPS 2016. For dropout of features of embeddings see
+    ``spatial_dropout_1d``.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        x: floating or complex array [*words, features].
+        rate: share of the words dropped, as in ``dropout``.
+
+    Returns:
+        An array of x's shape and dtype.
+
+    Raises:
+        TypeError: key is no key, x is not floating or complex, rate is not real.
+        ValueError: x has no dimensions, rate outside [0, 1] or not broadcastable to x, a batch of
+            keys.
+
+    Example:
+        >>> y = flaxnoise.word_dropout(key, jnp.ones((4, 17, 8)), 0.1)
+    """
+    x = arguments.inexact("word_dropout", x, complex_too=True)
+    arguments.at_least_dimensions("word_dropout", x, 1)
+    arguments.rate("word_dropout", rate, x.shape)
+    return scaled_dropout(arguments.single_key("word_dropout", key), x, rate, (x.ndim - 1,))
+
+
+@functools.partial(jax.jit, inline=True)
+def _token_dropout(
+    key: jax.Array, ids: jax.Array, rate: jax.Array, mask_id: jax.Array, protected: jax.Array
+) -> jax.Array:
+    kept = random.keep_mask(key, ids.shape, rate) | jnp.isin(ids, protected)
+    return jnp.where(kept, ids, mask_id)

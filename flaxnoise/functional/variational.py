@@ -1,0 +1,96 @@
+"""Variational dropout: multiplicative normal noise of learned variance, and its KL divergence."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from flaxnoise import arguments
+from flaxnoise.functional.formula import apply, precision
+
+# Constants k₁, k₂, k₃ of Molchanov et al. 2017, equation 14.
+K1, K2, K3 = 0.63576, 1.87320, 1.48695
+LARGEST = 32.0  # of |log α|
+
+
+def variational_dropout(
+    key: jax.Array,
+    x: jax.Array,
+    log_alpha: jax.typing.ArrayLike,
+    *,
+    broadcast_dims: int | Sequence[int] = (),
+) -> jax.Array:
+    """Multiplies by normal noise of learned variance α: y = x·(1 + √α·n), n ~ N(0, 1).
+
+    α corresponds to a rate of α/(1 + α). To be trained together with ``variational_dropout_kl``.
+
+    Kingma, Salimans, Welling, "Variational dropout and the local reparameterization trick", NeurIPS
+    2015; Molchanov, Ashukha, Vetrov, "Variational dropout sparsifies deep neural networks", ICML
+    2017.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        x: floating or complex array of any shape.
+        log_alpha: logarithm of α; a number, or an array that broadcasts to x. May be traced or
+            learned: it has a true gradient. Beyond ±32 it counts as ±32, and −inf as α = 0, which
+            gives x; NaN counts as −inf.
+        broadcast_dims: dimensions along which the noise is shared.
+
+    Returns:
+        An array of x's shape and dtype.
+
+    Raises:
+        TypeError: key is no key, x is not floating or complex, log_alpha is not real,
+            broadcast_dims are not integers.
+        ValueError: log_alpha is NaN or not broadcastable to x, a batch of keys, broadcast_dims out
+            of range or repeated.
+
+    Example:
+        >>> log_alpha = jnp.full(129, -3.0)
+        >>> y = flaxnoise.variational_dropout(key, x, log_alpha)
+    """
+    owner = "variational_dropout"
+    x = arguments.inexact(owner, x, complex_too=True)
+    arguments.real(owner, "log_alpha", log_alpha, x.shape)
+    dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
+    return _variational_dropout(arguments.single_key(owner, key), x, log_alpha, dims)
+
+
+def variational_dropout_kl(log_alpha: jax.typing.ArrayLike) -> jax.Array:
+    """Approximates the KL divergence to the log-uniform prior, element by element.
+
+    KL ≈ k₁ − k₁·sigmoid(k₂ + k₃·log α) + ½·log(1 + 1/α); 0 as α grows without bound. The mean over
+    a data set of N examples of the training loss gets Σ KL / N.
+
+    Molchanov, Ashukha, Vetrov, "Variational dropout sparsifies deep neural networks", ICML 2017,
+    equation 14.
+
+    Args:
+        log_alpha: logarithm of α, of any shape.
+
+    Returns:
+        An array of its shape, float32 or wider.
+
+    Raises:
+        TypeError: log_alpha is not real.
+        ValueError: log_alpha is NaN.
+
+    Example:
+        >>> penalty = flaxnoise.variational_dropout_kl(jnp.full(129, -3.0)).sum()
+    """
+    arguments.real("variational_dropout_kl", "log_alpha", log_alpha, jnp.shape(log_alpha))
+    log_alpha = jnp.asarray(log_alpha)
+    log_alpha = log_alpha.astype(jnp.promote_types(log_alpha.dtype, jnp.float32))
+    return K1 * jax.nn.sigmoid(-K2 - K3 * log_alpha) + 0.5 * jax.nn.softplus(-log_alpha)
+
+
+@functools.partial(jax.jit, static_argnames="dims", inline=True)
+def _variational_dropout(
+    key: jax.Array, x: jax.Array, log_alpha: jax.Array, dims: tuple[int, ...]
+) -> jax.Array:
+    log_alpha = jnp.asarray(log_alpha, precision(x))
+    some = log_alpha > -jnp.inf
+    bounded = jnp.clip(jnp.where(some, log_alpha, 0), -LARGEST, LARGEST)
+    stddev = jnp.where(some, jnp.exp(bounded / 2), 0)
+    return apply("normal", key, x, dims, a=1.0, b=stddev)

@@ -1,0 +1,73 @@
+"""Monte-Carlo passes: many stochastic forward passes, and what they say about uncertainty."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from flaxnoise import arguments
+
+
+class MonteCarlo(NamedTuple):
+    """The passes of ``mc_apply`` and their statistics; a tree, so that jit can return it.
+
+    Attributes:
+        samples: what the passes gave, with the passes in front.
+        mean: over the passes.
+        variance: over the passes, the mean square of the deviations from their mean.
+    """
+
+    samples: Any
+    mean: Any
+    variance: Any
+
+    def entropy(self) -> jax.Array:
+        """Total uncertainty of class probabilities (last dimension) in nats: H(mean)."""
+        return _entropy(self.mean)
+
+    def mutual_information(self) -> jax.Array:
+        """Share of ``entropy`` that is due to the model: H(mean) − mean of H(samples), BALD.
+
+        Houlsby et al., "Bayesian active learning for classification and preference learning", 2011.
+        """
+        return self.entropy() - jnp.mean(_entropy(self.samples), axis=0)
+
+
+def mc_apply(function: Callable[..., Any], key: jax.Array, *args: Any, samples: int) -> MonteCarlo:
+    """Runs a stochastic function several times in one vectorised call: f(keyᵢ, …), keyᵢ of key.
+
+    Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016. For one mask over several
+    inputs, share it along the batch with ``broadcast_dims``.
+
+    Args:
+        function: called as ``function(key, *args)``; gives an array or a tree of arrays.
+        key: a jax.random key, split into one for each pass.
+        *args: the same for all passes.
+        samples: number of passes.
+
+    Returns:
+        Samples, mean and variance.
+
+    Raises:
+        TypeError: key is no key, samples is no integer.
+        ValueError: a batch of keys, samples below 1.
+
+    Example:
+        >>> def predict(key, x):
+        ...     return jax.nn.softmax(flaxnoise.dropout(key, x, 0.5))
+        >>> result = flaxnoise.mc_apply(predict, key, x, samples=8)
+        >>> result.mean.shape, result.entropy().shape
+        ((33, 129), (33,))
+    """
+    key = arguments.single_key("mc_apply", key)
+    samples = arguments.count("mc_apply", "samples", samples)
+    keys = jax.random.split(key, samples)
+    results = jax.vmap(lambda key: function(key, *args))(keys)
+    mean = jax.tree.map(lambda value: jnp.mean(value, axis=0), results)
+    variance = jax.tree.map(lambda value: jnp.var(value, axis=0), results)
+    return MonteCarlo(results, mean, variance)
+
+
+def _entropy(probabilities: jax.Array) -> jax.Array:
+    return jnp.sum(jax.scipy.special.entr(probabilities), axis=-1)

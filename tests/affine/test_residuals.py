@@ -1,0 +1,59 @@
+"""What differentiation keeps for the backward pass: keys and numbers, never noise."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from cases import KEY, Case, array, every_case
+from jax.ad_checkpoint import print_saved_residuals
+
+from flaxnoise import testing
+
+X = array(5, 33)
+
+
+@every_case
+def test_nothing_of_the_size_of_x_is_saved(case: Case, capsys: pytest.CaptureFixture[str]):
+    print_saved_residuals(lambda x: case(KEY, x), X)
+    saved = capsys.readouterr().out.splitlines()
+    assert saved
+    assert not [line for line in saved if "[5,33]" in line]
+
+
+@every_case
+def test_only_a_learned_scale_saves_x_and_nothing_else_of_its_size(
+    case: Case, capsys: pytest.CaptureFixture[str]
+):
+    print_saved_residuals(lambda x, *params: case(KEY, x, *params), X, *case.params)
+    saved = capsys.readouterr().out.splitlines()
+    large = [line for line in saved if "[5,33]" in line]
+    assert all("from the argument x" in line for line in large)
+    assert len(large) == case.saves_x
+
+
+@pytest.mark.parametrize("broadcast_dims", [(), (0,), (1,)])
+@every_case
+def test_no_noise_is_saved_not_even_of_the_size_that_is_broadcast(
+    case: Case, broadcast_dims: tuple[int, ...]
+):
+    def call(key: jax.Array, x: jax.Array, *params: jax.Array) -> jax.Array:
+        return case.function(key, x, *params, broadcast_dims=broadcast_dims)
+
+    testing.assert_no_noise_residuals(call, KEY, X, *case.params)
+    testing.assert_no_noise_residuals(jax.jit(call), KEY, X, *case.params)
+
+
+@every_case
+def test_no_noise_is_saved_under_vmap(case: Case):
+    keys, xs = jax.random.split(KEY, 3), jnp.stack([X, X, X])
+    testing.assert_no_noise_residuals(jax.vmap(lambda key, x: case(key, x)), keys, xs)
+
+
+@every_case
+def test_scan_stacks_no_noise(case: Case):
+    """Residuals of a scan's steps are stacked: STEPS masks, were a step to save one."""
+
+    def run(keys: jax.Array, xs: jax.Array) -> jax.Array:
+        return jax.lax.scan(lambda _, step: (None, case(*step)), None, (keys, xs))[1]
+
+    keys, xs = jax.random.split(KEY, 3), jnp.stack([X, X, X])
+    testing.assert_no_noise_residuals(run, keys, xs)

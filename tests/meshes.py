@@ -1,0 +1,81 @@
+"""Meshes of the eight simulated devices, and the kernels that run on each shard of them.
+
+The opaque kernel stands for a compiled one on machines that cannot build any: the sharding rules
+treat every form but xla's own alike. It keeps the shape of each shard that it is traced for.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from flaxnoise.backends import choice, cpu, xla
+
+AUTO, EXPLICIT = AxisType.Auto, AxisType.Explicit
+
+both_kinds = pytest.mark.parametrize("kind", [AUTO, EXPLICIT], ids=["auto", "explicit"])
+every_kernel = pytest.mark.parametrize("kernel", ["opaque", "cpu"], indirect=True)
+every_backend = pytest.mark.parametrize("served_by", ["xla", "opaque", "cpu"], indirect=True)
+
+_COLLECTIVE = re.compile(r"= .*? (all-\w+|collective-\w+|reduce-scatter)(?:-start)?\(")
+_KERNEL = re.compile(rf'= \w+\[([\d,]*)\].* custom-call\(.*custom_call_target="{cpu.TARGET}"')
+_traced: list[tuple[int, ...]] = []
+
+
+def mesh(kind: AxisType, **sizes: int) -> Mesh:
+    """A mesh of a by b devices, 2 by 4 unless sizes are given."""
+    sizes = sizes or {"a": 2, "b": 4}
+    return jax.make_mesh(tuple(sizes.values()), tuple(sizes), axis_types=(kind,) * len(sizes))
+
+
+def put(x: jax.typing.ArrayLike, mesh: Mesh, *spec: Any) -> jax.Array:
+    """x, cut over a mesh."""
+    return jax.device_put(x, NamedSharding(mesh, PartitionSpec(*spec)))
+
+
+class Program:
+    """A function, compiled for the arrays that it is then called with.
+
+    Attributes:
+        result: what it gives.
+        collectives: names of the operations in it that communicate.
+        shards: shapes of the noise that kernels drew on each device.
+    """
+
+    def __init__(self, function: Callable, *arguments: Any):
+        _traced.clear()
+        compiled = jax.jit(function).lower(*arguments).compile()
+        text = compiled.as_text()
+        self.result = compiled(*arguments)
+        self.collectives = set(_COLLECTIVE.findall(text))
+        found = {tuple(map(int, filter(None, s.split(",")))) for s in _KERNEL.findall(text)}
+        self.shards = found | set(_traced)
+
+
+def opaque(operands: dict[str, jax.Array], **params: Any) -> jax.Array:
+    """The formula, in a form that is not xla's own."""
+    rank = operands["key"].ndim - 1
+    batch = np.broadcast_shapes(*(value.shape[:rank] for value in operands.values()))
+    _traced.append((*batch, *params["shape"]))
+    return xla.affine(operands, **params)
+
+
+OPAQUE = choice.Backend(("cpu",), opaque, missing=lambda: None, refuses=cpu.refuses)
+
+
+def available(name: str) -> str:
+    """The kernel's name; skips the test where it is not there, with its own reason."""
+    reason = choice.BACKENDS[name].missing()
+    if reason is not None:
+        pytest.skip(f"{name} kernel: {reason}")
+    return name
+
+
+def bits_equal(x: jax.typing.ArrayLike, y: jax.typing.ArrayLike) -> bool:
+    """Same shape and values, none of them NaN."""
+    return x.shape == y.shape and bool(jnp.array_equal(jax.device_get(x), jax.device_get(y)))

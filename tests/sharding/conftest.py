@@ -1,0 +1,29 @@
+"""Which kernel serves: forced, so that a test cannot pass on another."""
+
+from collections.abc import Iterator
+
+import pytest
+from meshes import OPAQUE, available
+
+import flaxnoise
+from flaxnoise.backends import choice
+
+
+@pytest.fixture
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A kernel, which serves on every mesh."""
+    monkeypatch.setitem(choice.BACKENDS, "opaque", OPAQUE)
+    with flaxnoise.backend(available(request.param)):
+        flaxnoise.partition_kernels()
+        yield request.param
+        flaxnoise.partition_kernels(enable=False)
+
+
+@pytest.fixture
+def served_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A kernel as above, or the xla form, which needs no switch."""
+    monkeypatch.setitem(choice.BACKENDS, "opaque", OPAQUE)
+    with flaxnoise.backend(available(request.param)):
+        flaxnoise.partition_kernels(enable=request.param != "xla")
+        yield request.param
+        flaxnoise.partition_kernels(enable=False)

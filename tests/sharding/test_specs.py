@@ -1,0 +1,145 @@
+"""However x is cut, each element gets the noise that it gets on one device, and stays where it is."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import KEY, array
+from closeness import assert_within_ulps
+from jax.sharding import AxisType, PartitionSpec
+from meshes import Program, bits_equal, both_kinds, every_backend, mesh, put
+
+import flaxnoise
+
+P = PartitionSpec
+X = array(24, 56, 3)  # more than a chunk of 1024 on each device
+SPECS = [
+    P(),
+    P("a"),
+    P(None, "b"),
+    P("a", "b"),
+    P("b", "a"),
+    P(("a", "b")),
+    P(("b", "a")),
+    P(None, ("b", "a")),
+]
+SIZES = {"a": 2, "b": 4}
+
+
+def local_shape(spec: PartitionSpec, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """What a device holds of an array."""
+    entries = [(names,) if isinstance(names, str) else names or () for names in spec]
+    entries += [()] * (len(shape) - len(entries))
+    parts = [math.prod(SIZES[name] for name in entry) for entry in entries]
+    return tuple(size // part for size, part in zip(shape, parts, strict=True))
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+@both_kinds
+@every_backend
+def test_noise_and_place_of_each_element_are_the_same(
+    served_by: str, kind: AxisType, spec: PartitionSpec
+):
+    def functions(x: jax.Array) -> tuple[jax.Array, ...]:
+        return flaxnoise.dropout(KEY, x, 0.3), flaxnoise.gaussian_noise(KEY, x, 0.3)
+
+    x = put(X, mesh(kind), *spec)
+    program = Program(functions, x)
+    mask, normal = jax.jit(functions)(X)
+    assert bits_equal(program.result[0], mask)
+    assert_within_ulps(program.result[1], normal, abs(X))
+    assert all(y.sharding.is_equivalent_to(x.sharding, x.ndim) for y in program.result)
+    assert not program.collectives
+    assert program.shards == (set() if served_by == "xla" else {local_shape(spec, X.shape)})
+
+
+@pytest.mark.parametrize("spec", SPECS[:5], ids=str)
+@both_kinds
+@every_backend
+def test_noise_shared_along_a_dimension_is_shared_by_the_devices(
+    served_by: str, kind: AxisType, spec: PartitionSpec
+):
+    def functions(x: jax.Array) -> list[jax.Array]:
+        shared = [(0,), (1,), (0, 1)]
+        return [flaxnoise.dropout(KEY, x, 0.3, broadcast_dims=dims) for dims in shared]
+
+    x = put(X, mesh(kind), *spec)
+    program = Program(functions, x)
+    for y, whole in zip(program.result, jax.jit(functions)(X), strict=True):
+        assert bits_equal(y, whole)
+        assert y.sharding.is_equivalent_to(x.sharding, x.ndim)
+    assert not program.collectives
+    assert bool(program.shards) == (served_by != "xla")
+
+
+@both_kinds
+@every_backend
+def test_shards_of_one_element(served_by: str, kind: AxisType):
+    x = array(2, 4)
+    program = Program(lambda x: flaxnoise.dropout(KEY, x, 0.3), put(x, mesh(kind), "a", "b"))
+    assert bits_equal(program.result, flaxnoise.dropout(KEY, x, 0.3))
+    assert program.shards == (set() if served_by == "xla" else {(1, 1)})
+    assert not program.collectives
+
+
+@both_kinds
+@every_backend
+def test_arrays_without_dimensions_or_elements(served_by: str, kind: AxisType):
+    def functions(scalar: jax.Array, empty: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return flaxnoise.dropout(KEY, scalar, 0.3), flaxnoise.dropout(KEY, empty, 0.3)
+
+    where = mesh(kind)
+    program = Program(functions, put(2.0, where), put(jnp.ones((0, 3)), where, "a"))
+    assert bits_equal(program.result[0], flaxnoise.dropout(KEY, jnp.float32(2), 0.3))
+    assert program.result[1].shape == (0, 3)
+    assert not program.collectives
+
+
+@both_kinds
+@every_backend
+def test_parameters_per_channel_are_cut_like_the_channels(served_by: str, kind: AxisType):
+    """The gradient in stddev adds up over the other axis, which is all that is communicated."""
+    weights, stddev = array(24, 56, seed=1), jnp.linspace(0.1, 1, 56)
+
+    def loss(x: jax.Array, stddev: jax.Array, weights: jax.Array) -> jax.Array:
+        return jnp.vdot(weights, flaxnoise.gaussian_noise(KEY, x, stddev))
+
+    def function(x: jax.Array, stddev: jax.Array, weights: jax.Array) -> tuple[jax.Array, ...]:
+        y = flaxnoise.gaussian_noise(KEY, x, stddev)
+        _, vjp = jax.vjp(lambda x, stddev: flaxnoise.gaussian_noise(KEY, x, stddev), x, stddev)
+        return y, *vjp(weights)
+
+    x, where = X[..., 0], mesh(kind)
+    cut = put(x, where, "a", "b"), put(stddev, where, "b"), put(weights, where, "a", "b")
+    program = Program(function, *cut)
+    y, dx, dstddev = jax.jit(function)(x, stddev, weights)
+    assert_within_ulps(program.result[0], y, abs(x))
+    assert bits_equal(program.result[1], dx)
+    # 24 terms, added up in another order: 23 roundings more than the normals' own.
+    assert_within_ulps(program.result[2], dstddev, 5 * abs(weights).sum(0), ulps=8 + 23)
+    assert program.result[1].sharding.is_equivalent_to(cut[0].sharding, 2)
+    assert program.result[2].sharding.is_equivalent_to(cut[1].sharding, 1)
+    assert program.collectives == {"all-reduce"}
+    assert program.shards == (set() if served_by == "xla" else {(12, 14)})
+
+
+@both_kinds
+@every_backend
+@pytest.mark.parametrize("cut_stddev", [True, False], ids=["stddev", "x"])
+def test_only_one_of_x_and_the_parameter_is_cut(served_by: str, kind: AxisType, cut_stddev: bool):
+    """Values and gradients are right, and cut as their own operand is."""
+    x, stddev, where = X[..., 0], jnp.linspace(0.1, 0.9, 56), mesh(kind)
+
+    def loss(x: jax.Array, rate: jax.Array) -> jax.Array:
+        return jnp.sum(flaxnoise.gaussian_dropout(KEY, x, rate) ** 2)
+
+    cut = put(x, where, *(() if cut_stddev else ("a", "b"))), put(stddev, where, *"b" * cut_stddev)
+    found = jax.jit(jax.grad(loss, (0, 1)))(*cut)
+    for own, derivative, whole in zip(
+        cut, found, jax.jit(jax.grad(loss, (0, 1)))(x, stddev), strict=True
+    ):
+        if kind is AxisType.Explicit:
+            assert derivative.sharding.is_equivalent_to(own.sharding, own.ndim)
+        np.testing.assert_allclose(derivative, whole, rtol=0, atol=float(abs(whole).max()) * 1e-5)
