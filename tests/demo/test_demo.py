@@ -21,6 +21,7 @@ def test_all_parts_print_tables_and_save_pictures(
 ):
     few = {name: digits.LAYERS[name] for name in ("none", "Dropout(0.5)", "StopGradient()")}
     monkeypatch.setattr(digits, "LAYERS", few)
+    monkeypatch.setattr(digits, "APIS", {"nnx": digits.nnx_trainer})
     monkeypatch.setattr(digits, "SEEDS", 2)
     monkeypatch.setattr(digits, "ROUNDS", 2)
     monkeypatch.setattr(uncertainty, "EPOCHS", 1)

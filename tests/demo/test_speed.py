@@ -42,3 +42,6 @@ def test_kernel_is_read_from_the_lowered_module():
     dropout = speed.CONTENDERS["flaxnoise.dropout"]
     with flaxnoise.backend("xla"):
         assert speed.kernel(dropout, SIZE) == "xla's own code"
+    served = flaxnoise.backends()["cpu"] == "available"
+    expected = "custom call flaxnoise_affine" if served else "xla's own code"
+    assert speed.kernel(dropout, SIZE) == expected
