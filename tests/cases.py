@@ -97,7 +97,7 @@ class Case:
 
 def _dropout(key, x, rate, broadcast_dims=()):
     keep = random.keep_mask(key, _reduced(x, broadcast_dims), rate)
-    scale = 1 / (1 - random.realised_rate(rate))
+    scale = 1 / (1 - random.realised_rate(rate).astype(_precision(x)))
     return jnp.where(keep, _scaled(x, scale), 0)
 
 

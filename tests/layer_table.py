@@ -18,8 +18,34 @@ import flaxnoise.linen
 import flaxnoise.nnx
 from cases import CASES, Case
 
-# Layers that are no function of key and x, and the file in layers/ that tests each.
-ELSEWHERE = {"StopGradient": "test_stop_gradient.py"}
+# Layers that do not fit the table of cases, and the file that tests each, seen from layers/.
+ELSEWHERE = {
+    "StopGradient": "test_stop_gradient.py",
+    **dict.fromkeys(
+        (
+            "AttentionDropout",
+            "DropBlock1D",
+            "DropBlock2D",
+            "DropBlock3D",
+            "DropPath",
+            "FeatureAlphaDropout",
+            "SpatialDropout1D",
+            "SpatialDropout2D",
+            "SpatialDropout3D",
+            "TokenDropout",
+            "WordDropout",
+        ),
+        "../family/test_layers.py",
+    ),
+    **dict.fromkeys(
+        ("ActivityRegularization", "GradientNoise", "GradientReversal", "GradientScale"),
+        "../family/test_gradient_layers.py",
+    ),
+    **dict.fromkeys(("ConcreteDropout", "VariationalDropout"), "../family/test_learned_noise.py"),
+    "ConsistentDropout": "../family/test_consistent.py",
+    "NoisyDense": "../family/test_noisy_dense.py",
+    "WeightNoise": "../family/test_weights.py",
+}
 
 
 @dataclasses.dataclass(frozen=True)

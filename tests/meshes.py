@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from flaxnoise.affine import affine_p
 from flaxnoise.backends import choice, cpu, xla
 
 AUTO, EXPLICIT = AxisType.Auto, AxisType.Explicit
@@ -65,7 +66,13 @@ def opaque(operands: dict[str, jax.Array], **params: Any) -> jax.Array:
     return xla.affine(operands, **params)
 
 
-OPAQUE = choice.Backend(("cpu",), opaque, missing=lambda: None, refuses=cpu.refuses)
+def _refuses(*, partitioned: bool, exported: bool, **_: Any) -> str | None:
+    if partitioned:
+        return "the compiler would partition the call."
+    return "exported." if exported else None
+
+
+OPAQUE = choice.Backend(("cpu",), opaque, missing=lambda: None, refuses=_refuses)
 
 
 def available(name: str) -> str:
@@ -74,6 +81,15 @@ def available(name: str) -> str:
     if reason is not None:
         pytest.skip(f"{name} kernel: {reason}")
     return name
+
+
+def unknown_kind(name: str, function: Callable, *arguments: Any) -> str | None:
+    """Why a kernel cannot draw the kinds of noise that a function asks for, or None."""
+    equations = jax.make_jaxpr(function)(*arguments).eqns
+    kinds = {e.params["kind"] for e in equations if e.primitive is affine_p}
+    free = {"shape": (), "avals": {}, "partitioned": False, "exported": False}
+    reasons = (choice.BACKENDS[name].refuses(kind=kind, **free) for kind in kinds)
+    return next((reason for reason in reasons if reason), None)
 
 
 def bits_equal(x: jax.typing.ArrayLike, y: jax.typing.ArrayLike) -> bool:

@@ -22,16 +22,15 @@ def _jvp(primals: Any, tangents: Any, *, names: tuple[str, ...], **params: Any) 
         for name, tangent in zip(names, tangents, strict=True)
         if name in ("x", *COEFFICIENTS) and not isinstance(tangent, ad.Zero)
     }
-    parts = []
+    dys = []
     if "x" in moving:
-        parts.append({**_without(operands, "c", "d"), "x": moving["x"]})
+        dys.append(_times_factor(moving["x"], operands, params))
     slopes = _without(moving, "x")
     if slopes:
-        parts.append({**_without(operands, *COEFFICIENTS), **slopes})
-    if not parts:
+        dys.append(affine(_needed({**_without(operands, *COEFFICIENTS), **slopes}), **params))
+    if not dys:
         return y, ad.Zero(jax.typeof(y).to_tangent_aval())
-    dys = [jnp.broadcast_to(affine(_needed(part), **params), y.shape) for part in parts]
-    return y, reduce(operator.add, dys)
+    return y, reduce(operator.add, [jnp.broadcast_to(dy, y.shape) for dy in dys])
 
 
 def _transpose(dy: Any, *values: Any, names: tuple[str, ...], **params: Any) -> list[Any]:
@@ -40,15 +39,24 @@ def _transpose(dy: Any, *values: Any, names: tuple[str, ...], **params: Any) -> 
     if isinstance(dy, ad.Zero):
         return [ad.Zero(linear[name]) if name in linear else None for name in names]
     known = _without(operands, *linear)
-    # Else XLA may notice that forward and backward pass draw the same noise, and keep it between them.
-    known["key"] = jax.lax.optimization_barrier(known["key"])
+    # Else XLA may see that both passes draw the same noise, and keep it from one to the other.
+    # Two words are enough for that, and the others stay the constants that they often are.
+    key = known["key"]
+    used = jax.lax.optimization_barrier(key[..., :2])
+    known["key"] = jnp.concatenate([used, key[..., 2:]], axis=-1)
     if "x" in linear:
-        dtype = linear["x"].dtype
-        dx = affine({**_without(known, "c", "d"), "x": dy}, **{**params, "dtype": dtype})
-        found = {"x": dx}
+        found = {"x": _times_factor(dy, known, {**params, "dtype": linear["x"].dtype})}
     else:
         found = {name: _slope(name, known, dy, aval, params) for name, aval in linear.items()}
     return [_sum_to(found[name], linear[name]) if name in linear else None for name in names]
+
+
+def _times_factor(v: jax.Array, operands: dict[str, Any], params: Any) -> jax.Array:
+    """v·(a + b·n): what the map does to a tangent of x, and to a cotangent."""
+    if "b" in operands:
+        return affine({**_without(operands, "c", "d"), "x": v}, **params)
+    a = operands["a"]  # no noise: left to XLA, which fuses it with its neighbours
+    return (v.astype(jnp.promote_types(v.dtype, a.dtype)) * a).astype(params["dtype"])
 
 
 def _slope(name: str, known: dict[str, Any], dy: jax.Array, aval: Any, params: Any) -> jax.Array:

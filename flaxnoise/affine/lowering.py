@@ -39,6 +39,8 @@ def _lower(
         exported=ctx.module_context.lowering_parameters.for_export,
         **params,
     )
+    if form is xla.affine and cut == "whole" and platform in ("cuda", "rocm"):
+        form = functools.partial(xla.affine, flat=True)
     if form is xla.affine or cut == "whole":
         return _lower_plain(ctx, values, names, form, params)
     call = {**params, "backend": backend}

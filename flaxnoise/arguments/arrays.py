@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 def inexact(owner: str, x: Any, *, complex_too: bool) -> jax.Array:
@@ -56,7 +57,7 @@ def integers(owner: str, name: str, value: Any, like: Any = None) -> jax.Array:
         raise TypeError(f"{owner}: {name} must be integers, got {short(value)}.")
     if like is None:
         return jnp.asarray(known)
-    if not isinstance(value, jax.core.Tracer):
+    if not isinstance(value, Tracer):
         range_ = jnp.iinfo(like)
         if np.any((np.asarray(known) < range_.min) | (np.asarray(known) > range_.max)):
             raise ValueError(f"{owner}: {name} must fit into {like}, got {value}.")

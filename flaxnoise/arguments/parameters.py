@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from flaxnoise.arguments.arrays import short
 from flaxnoise.arguments.shapes import broadcastable
@@ -43,7 +43,7 @@ def static_rate(owner: str, value: Any) -> float:
         TypeError: traced, or not one real number.
         ValueError: outside [0, 1].
     """
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise TypeError(f"{owner}: rate must be known while tracing, got {short(value)}.")
     rate(owner, value, ())
     return float(value)
@@ -103,19 +103,13 @@ def real(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
 
 def _real(owner: str, name: str, value: Any, shape: Sequence[Any]) -> np.ndarray | None:
     """The values where they are known, None where they are traced."""
-    if isinstance(value, jax.core.Tracer):
-        dtype, own = value.dtype, value.shape
-    else:
-        known = None if value is None else np.asarray(value)
-        if known is None or known.dtype == object:
-            raise TypeError(f"{owner}: {name} must be a real number, got {short(value)}.")
-        dtype, own = known.dtype, known.shape
-    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+    given = value if isinstance(value, Tracer) or value is None else np.asarray(value)
+    if given is None or given.dtype == object:
         raise TypeError(f"{owner}: {name} must be a real number, got {short(value)}.")
-    broadcastable(owner, name, own, tuple(shape))
-    if isinstance(value, jax.core.Tracer):
-        return None
-    return known.astype(np.float64)
+    if not (jnp.issubdtype(given.dtype, jnp.floating) or jnp.issubdtype(given.dtype, jnp.integer)):
+        raise TypeError(f"{owner}: {name} must be a real number, got {short(value)}.")
+    broadcastable(owner, name, given.shape, tuple(shape))
+    return None if isinstance(given, Tracer) else given.astype(np.float64)
 
 
 def _value(known: np.ndarray) -> str:

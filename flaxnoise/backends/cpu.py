@@ -118,7 +118,10 @@ def _call(
     }
     batch = np.broadcast_shapes(*(value.shape[:batch_rank] for value in ordered.values()))
     result = jax.ShapeDtypeStruct((*batch, *shape), dtype)
-    call = jax.ffi.ffi_call(TARGET, result)
+    aliases = {}
+    if os.environ.get("ALIAS") and "x" in ordered and ordered["x"].shape == result.shape:
+        aliases = {list(ordered).index("x"): 0}
+    call = jax.ffi.ffi_call(TARGET, result, input_output_aliases=aliases)
     return call(
         *ordered.values(),
         kind=kind,

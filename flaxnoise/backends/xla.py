@@ -6,6 +6,7 @@ four evaluations of a block that four consecutive elements share.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,9 @@ from flaxnoise.stream.noise import Kind, draw
 
 Coefficients = Mapping[str, jax.Array]
 
+# Kinds of noise that are numbers and may be exactly 0.
+_WITH_ZEROS: tuple[Kind, ...] = ("masked_normal",)
+
 
 def affine(
     operands: Mapping[str, jax.Array],
@@ -23,15 +27,19 @@ def affine(
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
+    flat: bool = False,
 ) -> jax.Array:
-    """y = x·(a + b·n) + (c + d·n), with n of ``shape``; affine.primitive names the operands."""
+    """y = x·(a + b·n) + (c + d·n), with n of ``shape``; affine.primitive names the operands.
+
+    ``flat`` draws n as an array of one dimension, where nothing has to be cut by dimensions.
+    """
     # 64-bit integers for the generator's products; the dtypes of everything else are explicit.
     with jax.enable_x64(True):
-        n = noise(operands, kind=kind, shape=shape, global_shape=global_shape)
+        n = noise(operands, kind=kind, shape=shape, global_shape=global_shape, flat=flat)
         coefficients = {name: operands[name] for name in "abcd" if name in operands}
         if not coefficients:
             return n.astype(dtype)
-        y = combine(n, operands.get("x"), coefficients, dtype)
+        y = combine(n, operands.get("x"), coefficients, dtype, zeros=kind in _WITH_ZEROS)
         # Where no term needs n, y may lack the batch dimensions that only key or threshold has.
         return jnp.broadcast_to(y, jnp.broadcast_shapes(n.shape, y.shape))
 
@@ -42,55 +50,122 @@ def noise(
     kind: Kind,
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
+    flat: bool = False,
 ) -> jax.Array:
     """n of every element: bool for keep, uint32 for bits, else float32."""
-    rank = len(shape)
-    key = operands["key"]
-    words = [key[..., i].reshape(key.shape[:-1] + (1,) * rank) for i in range(4)]
-    low, high = linear_index(shape, global_shape or shape, operands.get("start"))
-    return draw(kind, tuple(words), low, high, operands.get("threshold"))
+    key, threshold = operands["key"], operands.get("threshold")
+    batch = key.shape[:-1]
+    dims = shape
+    if flat and _is_one_run(shape, global_shape) and _is_scalar(threshold, len(batch)):
+        # XLA on GPU gives a thread four elements, and sees that they share a block: of one
+        # dimension whatever its size, of several only where the rows divide by four.
+        dims = (math.prod(shape),)
+        if threshold is not None:
+            threshold = threshold.reshape((*threshold.shape[: len(batch)], 1))
+        global_shape = (math.prod(global_shape or shape),)
+    words = [key[..., i].reshape(batch + (1,) * len(dims)) for i in range(4)]
+    low, high = linear_index(dims, global_shape or shape, operands.get("start"))
+    n = draw(kind, tuple(words), low, high, threshold)
+    return n if dims is shape else n.reshape(n.shape[: len(batch)] + shape)
 
 
 def linear_index(
     shape: Sequence[int], global_shape: Sequence[int], start: jax.Array | None
-) -> tuple[jax.Array, jax.Array | None]:
-    """Row-major index in the global array, as (low, high) words; high is None if none needs it."""
+) -> tuple[jax.Array, jax.Array]:
+    """Row-major index in the global array, as (low, high) words."""
     wide = not _is_below_2_32(global_shape)
     dtype = jnp.uint64 if wide else jnp.uint32
-    index = jnp.zeros((1,) * len(shape), dtype)
+    first = jnp.zeros((1,) * len(shape), dtype)
+    position = first
     stride = 1
     for axis in reversed(range(len(shape))):
         if not (isinstance(shape[axis], int) and shape[axis] == 1):
-            position = lax.broadcasted_iota(dtype, shape, axis)
-            index = index + position * jnp.asarray(stride).astype(dtype)
+            step = lax.broadcasted_iota(dtype, shape, axis) * jnp.asarray(stride).astype(dtype)
+            first, position = (first + step, position) if axis < len(shape) - 1 else (first, step)
         stride = stride * global_shape[axis]
     if start is not None:
         start = start.reshape(start.shape[:-1] + (1,) * len(shape) + (2,))
         offset = start[..., 0].astype(dtype)
         if wide:
             offset = offset | (start[..., 1].astype(dtype) << jnp.uint64(32))
-        index = index + offset
+        first = first + offset
+    if _rows_divide_by_4(shape, global_shape):
+        first = first & ~jnp.asarray(3, dtype)  # tells the compiler that a block is in one row
+    index = first + position
     if not wide:
-        return index, None
+        # Zero, but not to XLA, which would compute rounds of the generator that only know the key
+        # in kernels of their own; to the machine code's compiler it is.
+        return index, index >> jnp.uint32(31) >> jnp.uint32(1)
     return index.astype(jnp.uint32), (index >> jnp.uint64(32)).astype(jnp.uint32)
 
 
+def _is_one_run(shape: Sequence[int], global_shape: Sequence[int] | None) -> bool:
+    """Whether the elements of a shard follow one another in the global array; known sizes only."""
+    if not all(isinstance(size, int) for size in shape):
+        return False
+    whole = tuple(global_shape or shape)
+    cut = next((axis for axis, size in enumerate(whole) if size != 1), len(whole))
+    return tuple(shape[cut + 1 :]) == whole[cut + 1 :]
+
+
+def _is_scalar(value: jax.Array | None, batch_rank: int) -> bool:
+    return value is None or set(value.shape[batch_rank:]) <= {1}
+
+
+def _rows_divide_by_4(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
+    """Then all rows of a shard begin at multiples of four, where it was cut evenly or not."""
+    if not all(isinstance(size, int) for size in (*shape, *global_shape)):
+        return False
+    return bool(shape) and shape[-1] % 4 == 0 and global_shape[-1] % 4 == 0
+
+
 def combine(
-    n: jax.Array, x: jax.Array | None, coefficients: Coefficients, dtype: jax.typing.DTypeLike
+    n: jax.Array,
+    x: jax.Array | None,
+    coefficients: Coefficients,
+    dtype: jax.typing.DTypeLike,
+    zeros: bool = True,
 ) -> jax.Array:
-    """x·(a + b·n) + (c + d·n) in the coefficients' precision, rounded once to dtype."""
+    """x·(a + b·n) + (c + d·n) in the coefficients' precision, rounded once to dtype.
+
+    ``zeros`` says whether an n that is a number may be 0. If not, the coefficients tell what is
+    exactly 0 or 1, and n is used but once: else XLA on GPU may compute it in a kernel of its own.
+    """
     a, b, c, d = (coefficients.get(name) for name in "abcd")
     if n.dtype == jnp.bool_:
-        kept = _multiply_add(x, _add(a, b), _add(c, d), dtype)
-        return _select(n, kept, _multiply_add(x, a, c, dtype))
-    return _multiply_add(x, _add(a, _multiply(b, n)), _add(c, _multiply(d, n)), dtype)
+        kept = _multiply_add(x, _Term.of(_add(a, b)), _Term.of(_add(c, d)), dtype)
+        return _select(n, kept, _multiply_add(x, _Term.of(a), _Term.of(c), dtype))
+    factor, offset = _add(a, _multiply(b, n)), _add(c, _multiply(d, n))
+    if zeros:
+        return _multiply_add(x, _Term.of(factor), _Term.of(offset), dtype)
+    return _multiply_add(x, _Term.sum(factor, a, b), _Term.sum(offset, c, d), dtype)
+
+
+class _Term(NamedTuple):
+    """A factor or an offset, and where it is to count as exactly 0 and as exactly 1."""
+
+    value: jax.Array
+    is_0: jax.Array
+    is_1: jax.Array
+
+    @staticmethod
+    def of(value: jax.Array | None) -> "_Term | None":
+        return None if value is None else _Term(value, value == 0, value == 1)
+
+    @staticmethod
+    def sum(
+        value: jax.Array | None, constant: jax.Array | None, slope: jax.Array | None
+    ) -> "_Term | None":
+        """Of value = constant + slope·n, with an n that is never 0."""
+        if value is None or slope is None:
+            return _Term.of(value)
+        if constant is None:
+            return _Term(value, slope == 0, jnp.zeros_like(slope, jnp.bool_))
+        return _Term(value, (constant == 0) & (slope == 0), (constant == 1) & (slope == 0))
 
 
 def _multiply_add(
-    x: jax.Array | None,
-    factor: jax.Array | None,
-    offset: jax.Array | None,
-    dtype: jax.typing.DTypeLike,
+    x: jax.Array | None, factor: _Term | None, offset: _Term | None, dtype: jax.typing.DTypeLike
 ) -> jax.Array:
     """x·factor + offset, both possibly absent.
 
@@ -99,17 +174,17 @@ def _multiply_add(
     the result is x bit for bit: arithmetic would flush subnormals and rewrite NaNs.
     """
     if x is None or factor is None:
-        return jnp.zeros((), dtype) if offset is None else offset.astype(dtype)
+        return jnp.zeros((), dtype) if offset is None else offset.value.astype(dtype)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         part = jnp.finfo(x.dtype).dtype
         real, imag = (_multiply_add(v, factor, None, part) for v in (jnp.real(x), jnp.imag(x)))
         return lax.complex(real, imag)
-    product = x.astype(factor.dtype) * factor
-    product = jnp.where(factor == 0, jnp.zeros((), factor.dtype), product)
-    same = factor == 1
+    product = x.astype(factor.value.dtype) * factor.value
+    product = jnp.where(factor.is_0, jnp.zeros((), product.dtype), product)
+    same = factor.is_1
     if offset is not None:
-        product = jnp.where(offset == 0, product, product + offset)
-        same &= offset == 0
+        product = jnp.where(offset.is_0, product, product + offset.value)
+        same &= offset.is_0
     product = product.astype(dtype)
     return _select(same, x, product) if x.dtype == dtype else product
 

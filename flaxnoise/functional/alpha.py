@@ -101,7 +101,7 @@ def _coefficients(rate: jax.Array, *, dtype: jnp.dtype) -> tuple[jax.Array, ...]
     inside = kept > 0
     kept = jnp.where(inside, kept, 1)
     factor = jnp.where(inside, jax.lax.rsqrt(kept * (1 + ALPHA_PRIME**2 * gone)), 0)
-    dropped = factor * ALPHA_PRIME * kept
+    dropped = jnp.where(inside, factor * ALPHA_PRIME * kept, 0)
     # At rate 0 the sum of both must be 0 exactly, so that y is x.
     change = jnp.where(gone > 0, -factor * ALPHA_PRIME, -dropped)
     return drop, factor, dropped, change

@@ -137,7 +137,8 @@ def _drop_block(
 @functools.partial(jax.jit, static_argnames="sides", inline=True)
 def _blocks(key: jax.Array, x: jax.Array, rate: jax.Array, sides: tuple[int, ...]) -> jax.Array:
     # Drawn again for the backward pass, so that no mask is kept for it.
-    return jax.checkpoint(functools.partial(_multiplied, sides=sides))(key, x, rate)
+    words = arguments.key_words(key)
+    return jax.checkpoint(functools.partial(_multiplied, sides=sides))(words, x, rate)
 
 
 def _multiplied(

@@ -99,7 +99,7 @@ def concrete_dropout_penalty(
     inputs = kernel.size // kernel.shape[-1] if kernel.ndim else 1
     negative_entropy = rate * jax.nn.log_sigmoid(logit) + kept * jax.nn.log_sigmoid(-logit)
     square = jnp.sum(jnp.square(kernel.astype(dtype)))
-    return weight * square / kept + entropy * inputs * negative_entropy
+    return jnp.asarray(weight * square / kept + entropy * inputs * negative_entropy)
 
 
 @functools.partial(jax.jit, static_argnames="dims", inline=True)
@@ -110,7 +110,8 @@ def _concrete(
     temperature: jax.Array,
     dims: tuple[int, ...],
 ) -> jax.Array:
-    return jax.checkpoint(functools.partial(_masked, dims=dims))(key, x, logit, temperature)
+    words = arguments.key_words(key)
+    return jax.checkpoint(functools.partial(_masked, dims=dims))(words, x, logit, temperature)
 
 
 def _masked(

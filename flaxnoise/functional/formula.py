@@ -38,8 +38,8 @@ def precision(x: jax.Array) -> jnp.dtype:
     return jnp.dtype(jnp.float64 if x.dtype in (jnp.float64, jnp.complex128) else jnp.float32)
 
 
-def finite(stddev: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """A standard deviation, 0 where a traced one is not finite."""
+def finite(stddev: jax.typing.ArrayLike, dtype: jnp.dtype) -> jax.Array:
+    """A number, 0 where a traced one is not finite."""
     stddev = jnp.asarray(stddev, dtype)
     return jnp.where(jnp.isfinite(stddev), stddev, 0)
 

@@ -105,6 +105,7 @@ def _scaled(owner: str, x: Any, scale: jax.typing.ArrayLike, sign: int) -> Any:
     leaves, structure = jax.tree.flatten(x)
     leaves = [arguments.inexact(owner, leaf, complex_too=True) for leaf in leaves]
     scale = jnp.asarray(scale) * sign
+    scale = jnp.where(scale == 0, jnp.zeros_like(scale), scale)  # −0 would make zeros negative
     return structure.unflatten([_with_scaled_gradient(leaf, scale) for leaf in leaves])
 
 

@@ -2,9 +2,11 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from flaxnoise import arguments
 from flaxnoise.functional.formula import apply, bernoulli, finite, precision
@@ -68,5 +70,29 @@ def _salt_and_pepper(
     whole, _ = bernoulli(rate, dtype=precision(x))
     half, _ = bernoulli(jnp.where(rate < 1, rate, 1) / 2, dtype=precision(x))
     high, low = (finite(value, precision(x)) for value in (high, low))
-    salted = apply("keep", key, x, dims, threshold=whole, b=1.0, c=high, d=-high)
-    return apply("keep", key, salted, dims, threshold=half, b=1.0, c=low, d=-low)
+    salted = _replaced(key, x, whole, high, dims)
+    return _replaced(key, salted, half, low, dims)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
+def _replaced(
+    key: jax.Array, x: jax.Array, drop: jax.Array, value: jax.Array, dims: tuple[int, ...]
+) -> jax.Array:
+    """Gives x where kept, the value where dropped."""
+    return apply("keep", key, x, dims, threshold=drop, b=1.0, c=value, d=-value)
+
+
+def _replaced_jvp(dims: tuple[int, ...], primals: Any, tangents: Any) -> tuple[Any, Any]:
+    # By way of c and d the gradient of value would be the difference of two sums.
+    (key, x, drop, value), (_, dx, _, dvalue) = primals, tangents
+    draw = functools.partial(apply, "keep", key, dims=dims, threshold=drop)
+    parts = []
+    if not isinstance(dx, SymbolicZero):
+        parts.append(draw(dx, b=1.0))
+    if not isinstance(dvalue, SymbolicZero):
+        parts.append(draw(jnp.broadcast_to(dvalue.astype(x.dtype), x.shape), a=1.0, b=-1.0))
+    dy = functools.reduce(jnp.add, parts) if parts else jnp.zeros_like(x)
+    return _replaced(key, x, drop, value, dims), dy
+
+
+_replaced.defjvp(_replaced_jvp, symbolic_zeros=True)

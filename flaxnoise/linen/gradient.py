@@ -59,7 +59,8 @@ class GradientScale(nn.Module):
         scale: jax.typing.ArrayLike | None = None,
     ) -> Any:
         """Scales the gradient; deterministic changes nothing, scale wins over the attribute."""
-        return functional.gradient_scale(inputs, self.scale if scale is None else scale)
+        scale = self.scale if scale is None else scale
+        return functional.gradient_scale(inputs, scale)  # pyright: ignore[reportArgumentType]
 
 
 class GradientReversal(nn.Module):

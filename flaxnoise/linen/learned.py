@@ -55,7 +55,7 @@ class VariationalDropout(_VariationalDropout):
     """
 
     @nn.compact
-    def __call__(
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         inputs: jax.Array,
         deterministic: bool | None = None,
@@ -67,13 +67,9 @@ class VariationalDropout(_VariationalDropout):
         log_alpha = self.param(
             "log_alpha", nn.initializers.constant(self.initial), inputs.shape[-1:]
         )
-        self.sow(
-            "losses",
-            "kl",
-            functional.variational_dropout_kl(log_alpha).sum(),
-            reduce_fn=jnp.add,
-            init_fn=lambda: jnp.zeros(()),
-        )
+        if not self.is_initializing():
+            penalty = functional.variational_dropout_kl(log_alpha).sum()
+            self.sow("losses", "kl", penalty, reduce_fn=jnp.add, init_fn=lambda: jnp.zeros(()))
         return super().__call__(inputs, deterministic, rng, key=key, log_alpha=log_alpha)
 
 
@@ -98,7 +94,7 @@ class ConcreteDropout(_ConcreteDropout):
     """
 
     @nn.compact
-    def __call__(
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         inputs: jax.Array,
         deterministic: bool | None = None,
@@ -131,7 +127,7 @@ class NoisyDense(Noise, _Features):
     """
 
     @nn.compact
-    def __call__(
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         inputs: jax.Array,
         deterministic: bool | None = None,

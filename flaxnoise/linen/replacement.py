@@ -51,7 +51,7 @@ def dot_product_attention(*args: Any, **kwargs: Any) -> jax.Array:
     rate = call.pop("dropout_rate", 0.0)
     key = call.pop("dropout_rng", None)
     shared = call.pop("broadcast_dropout", True)
-    if call.pop("deterministic", False) or (not isinstance(rate, jax.core.Tracer) and rate == 0):
+    if call.pop("deterministic", False) or (isinstance(rate, int | float) and rate == 0):
         return nn.dot_product_attention(**call, deterministic=True)
     # Flax applies a given einsum to the finished weights and the values: the place for dropout.
     options = {"precision": call.pop("precision", None)}

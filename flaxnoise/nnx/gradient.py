@@ -61,7 +61,8 @@ class GradientScale(nnx.Module):
         scale: jax.typing.ArrayLike | None = None,
     ) -> Any:
         """Scales the gradient; deterministic changes nothing, scale wins over the layer's."""
-        return functional.gradient_scale(inputs, self.scale if scale is None else scale)
+        scale = self.scale if scale is None else scale
+        return functional.gradient_scale(inputs, scale)  # pyright: ignore[reportArgumentType]
 
 
 class GradientReversal(nnx.Module):

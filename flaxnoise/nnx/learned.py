@@ -117,7 +117,7 @@ class NoisyDense(Noise):
             setattr(self, f"{name}_stddev", nnx.Param(jnp.full(shape, stddev, jnp.float32)))
         super().__post_init__()
 
-    def __call__(
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         inputs: jax.Array,
         *,

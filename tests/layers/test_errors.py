@@ -15,6 +15,11 @@ from layer_table import APIS, Row, every_row
 KEY = jax.random.key(5)
 X = jnp.ones((3, 5))
 INTEGERS = jnp.ones((3, 5), jnp.int32)
+OUT_OF_RANGE = {
+    "rate": (-0.1, 1.5, jnp.nan),
+    "stddev": (-0.1, jnp.inf, jnp.nan),
+    "scale": (-0.1, jnp.inf, jnp.nan),
+}
 
 
 def mistakes(row: Row) -> list[tuple[Any, Any, dict[str, Any]]]:
@@ -23,10 +28,8 @@ def mistakes(row: Row) -> list[tuple[Any, Any, dict[str, Any]]]:
     wrong = [
         {**right, name: value}
         for name in right
-        for value in (-0.1, jnp.nan, None, "0.3", True, jnp.ones(7))
+        for value in (None, "0.3", True, jnp.ones(7), *OUT_OF_RANGE.get(name, ()))
     ]
-    wrong += [{**right, "rate": 1.5}] if "rate" in right else []
-    wrong += [{**right, "stddev": jnp.inf}] if "stddev" in right else []
     dims = [{**right, "broadcast_dims": dims} for dims in (2, (0, 0), (0, -2), 0.5)]
     dims = dims if row.is_shared else []
     keys = [5, "key", jax.random.split(KEY, 3), jnp.zeros(3, jnp.uint32)]
@@ -61,10 +64,11 @@ def test_function_and_layers_agree_on_the_text_of_every_mistake(row: Row):
 @every_row
 def test_parameters_of_the_call_are_checked_alike(row: Row):
     for name in row.fields:
-        text = text_of(row.function, KEY, X, **{**row.fields, name: -0.1})
-        assert f"{name} must be" in text
-        for api in APIS:
-            assert text_of(api.run, row, X, stream=KEY, **{name: -0.1}) == text
+        for value in ("0.3", *OUT_OF_RANGE.get(name, ())):
+            text = text_of(row.function, KEY, X, **{**row.fields, name: value})
+            assert f"{name} must be" in text
+            for api in APIS:
+                assert text_of(api.run, row, X, stream=KEY, **{name: value}) == text
 
 
 @every_row

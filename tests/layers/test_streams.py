@@ -16,7 +16,6 @@ from closeness import assert_same_bits
 from layer_table import ROWS, Api, Row, every_api, every_row
 
 KEY = jax.random.key(5)
-RNGS = {"dropout": KEY}
 X = jax.random.normal(jax.random.key(3), (33, 129))
 ODD = jnp.array([jnp.nan, -jnp.nan, jnp.inf, -jnp.inf, -0.0, 0.0, 1e-45, 3.0], jnp.float32)
 
@@ -43,11 +42,13 @@ class TwoCalls(nn.Module):
         return layer(x, False, rate=0.3)
 
 
+@pytest.mark.parametrize("stream", ["dropout", "params"])
 @pytest.mark.parametrize("rate", RATES, ids=repr)
-def test_every_rate_takes_one_key_of_a_linen_stream(rate: Any):
-    second = TwoCalls().apply({}, X, rate, deterministic=False, rngs=RNGS)
-    expected = TwoCalls().apply({}, X, 0.5, deterministic=False, rngs=RNGS)
-    first = TwoCalls().apply({}, X, 0.5, deterministic=True, rngs=RNGS)
+def test_every_rate_takes_one_key_of_a_linen_stream(rate: Any, stream: str):
+    rngs = {stream: KEY}
+    second = TwoCalls().apply({}, X, rate, deterministic=False, rngs=rngs)
+    expected = TwoCalls().apply({}, X, 0.5, deterministic=False, rngs=rngs)
+    first = TwoCalls().apply({}, X, 0.5, deterministic=True, rngs=rngs)
     np.testing.assert_array_equal(second, expected)
     assert not np.array_equal(first, expected)
 

@@ -1,10 +1,11 @@
 """However x is cut, each element gets the noise that it gets on one device, and stays where it is."""
 
+import functools
 import math
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from cases import KEY, array
 from closeness import assert_within_ulps
@@ -17,12 +18,10 @@ P = PartitionSpec
 X = array(24, 56, 3)  # more than a chunk of 1024 on each device
 SPECS = [
     P(),
-    P("a"),
-    P(None, "b"),
     P("a", "b"),
     P("b", "a"),
+    P(None, "b"),
     P(("a", "b")),
-    P(("b", "a")),
     P(None, ("b", "a")),
 ]
 SIZES = {"a": 2, "b": 4}
@@ -36,18 +35,30 @@ def local_shape(spec: PartitionSpec, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(size // part for size, part in zip(shape, parts, strict=True))
 
 
+def two_noises(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return flaxnoise.dropout(KEY, x, 0.3), flaxnoise.gaussian_noise(KEY, x, 0.3)
+
+
+def shared_masks(x: jax.Array) -> list[jax.Array]:
+    shared = [(0,), (1,), (0, 1)]
+    return [flaxnoise.dropout(KEY, x, 0.3, broadcast_dims=dims) for dims in shared]
+
+
+@functools.cache
+def whole(function: Callable) -> Sequence[jax.Array]:
+    """What it gives on one device."""
+    return jax.jit(function)(X)
+
+
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 @both_kinds
 @every_backend
 def test_noise_and_place_of_each_element_are_the_same(
     served_by: str, kind: AxisType, spec: PartitionSpec
 ):
-    def functions(x: jax.Array) -> tuple[jax.Array, ...]:
-        return flaxnoise.dropout(KEY, x, 0.3), flaxnoise.gaussian_noise(KEY, x, 0.3)
-
     x = put(X, mesh(kind), *spec)
-    program = Program(functions, x)
-    mask, normal = jax.jit(functions)(X)
+    program = Program(two_noises, x)
+    mask, normal = whole(two_noises)
     assert bits_equal(program.result[0], mask)
     assert_within_ulps(program.result[1], normal, abs(X))
     assert all(y.sharding.is_equivalent_to(x.sharding, x.ndim) for y in program.result)
@@ -55,20 +66,16 @@ def test_noise_and_place_of_each_element_are_the_same(
     assert program.shards == (set() if served_by == "xla" else {local_shape(spec, X.shape)})
 
 
-@pytest.mark.parametrize("spec", SPECS[:5], ids=str)
+@pytest.mark.parametrize("spec", SPECS[1:4], ids=str)
 @both_kinds
 @every_backend
 def test_noise_shared_along_a_dimension_is_shared_by_the_devices(
     served_by: str, kind: AxisType, spec: PartitionSpec
 ):
-    def functions(x: jax.Array) -> list[jax.Array]:
-        shared = [(0,), (1,), (0, 1)]
-        return [flaxnoise.dropout(KEY, x, 0.3, broadcast_dims=dims) for dims in shared]
-
     x = put(X, mesh(kind), *spec)
-    program = Program(functions, x)
-    for y, whole in zip(program.result, jax.jit(functions)(X), strict=True):
-        assert bits_equal(y, whole)
+    program = Program(shared_masks, x)
+    for y, expected in zip(program.result, whole(shared_masks), strict=True):
+        assert bits_equal(y, expected)
         assert y.sharding.is_equivalent_to(x.sharding, x.ndim)
     assert not program.collectives
     assert bool(program.shards) == (served_by != "xla")
@@ -103,9 +110,6 @@ def test_parameters_per_channel_are_cut_like_the_channels(served_by: str, kind: 
     """The gradient in stddev adds up over the other axis, which is all that is communicated."""
     weights, stddev = array(24, 56, seed=1), jnp.linspace(0.1, 1, 56)
 
-    def loss(x: jax.Array, stddev: jax.Array, weights: jax.Array) -> jax.Array:
-        return jnp.vdot(weights, flaxnoise.gaussian_noise(KEY, x, stddev))
-
     def function(x: jax.Array, stddev: jax.Array, weights: jax.Array) -> tuple[jax.Array, ...]:
         y = flaxnoise.gaussian_noise(KEY, x, stddev)
         _, vjp = jax.vjp(lambda x, stddev: flaxnoise.gaussian_noise(KEY, x, stddev), x, stddev)
@@ -127,19 +131,21 @@ def test_parameters_per_channel_are_cut_like_the_channels(served_by: str, kind: 
 
 @both_kinds
 @every_backend
-@pytest.mark.parametrize("cut_stddev", [True, False], ids=["stddev", "x"])
-def test_only_one_of_x_and_the_parameter_is_cut(served_by: str, kind: AxisType, cut_stddev: bool):
-    """Values and gradients are right, and cut as their own operand is."""
-    x, stddev, where = X[..., 0], jnp.linspace(0.1, 0.9, 56), mesh(kind)
+@pytest.mark.parametrize("cut_x", [True, False], ids=["x", "rate"])
+def test_gradients_are_cut_like_x_and_parameter_where_those_differ(
+    served_by: str, kind: AxisType, cut_x: bool
+):
+    x, rate, where = X[..., 0], jnp.linspace(0.1, 0.9, 56), mesh(kind)
 
-    def loss(x: jax.Array, rate: jax.Array) -> jax.Array:
-        return jnp.sum(flaxnoise.gaussian_dropout(KEY, x, rate) ** 2)
+    def total(x: jax.Array, rate: jax.Array) -> jax.Array:
+        return jnp.sum(flaxnoise.gaussian_dropout(KEY, x, rate))
 
-    cut = put(x, where, *(() if cut_stddev else ("a", "b"))), put(stddev, where, *"b" * cut_stddev)
-    found = jax.jit(jax.grad(loss, (0, 1)))(*cut)
-    for own, derivative, whole in zip(
-        cut, found, jax.jit(jax.grad(loss, (0, 1)))(x, stddev), strict=True
-    ):
-        if kind is AxisType.Explicit:
-            assert derivative.sharding.is_equivalent_to(own.sharding, own.ndim)
-        np.testing.assert_allclose(derivative, whole, rtol=0, atol=float(abs(whole).max()) * 1e-5)
+    gradient = jax.jit(jax.grad(total, (0, 1)))
+    cut = put(x, where, *(("a", "b") if cut_x else ())), put(rate, where, *("b" * (not cut_x)))
+    (dx, drate), (whole_dx, whole_drate) = gradient(*cut), gradient(x, rate)
+    assert_within_ulps(dx, whole_dx, 1)
+    # d√(r/(1 − r))/dr < 17 here and |n| < 6.7; 24 terms, added up in another order.
+    assert_within_ulps(drate, whole_drate, 17 * 6.7 * abs(x).sum(0), ulps=8 + 23)
+    if kind is AxisType.Explicit:  # else the compiler may choose
+        assert dx.sharding.is_equivalent_to(cut[0].sharding, 2)
+        assert drate.sharding.is_equivalent_to(cut[1].sharding, 1)

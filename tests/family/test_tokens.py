@@ -1,0 +1,60 @@
+"""Token dropout: integers in, integers out, protected ids untouched."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flaxnoise
+from cases import KEY
+from closeness import assert_same_bits
+from flaxnoise import random
+
+IDS = jnp.asarray(np.random.default_rng(0).integers(0, 50, (33, 129)))
+
+
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.int32, jnp.uint32])
+def test_what_dropout_drops_becomes_the_mask_unless_protected(dtype):
+    ids = IDS.astype(dtype)
+    y = flaxnoise.token_dropout(KEY, ids, 0.3, mask_id=99, protected=(0, 7))
+    keep = random.keep_mask(KEY, ids.shape, 0.3) | (ids == 0) | (ids == 7)
+    assert_same_bits(y, jnp.where(keep, ids, jnp.asarray(99, dtype)))
+    assert 0.25 < (y == 99).mean() < 0.3
+
+
+def test_ends():
+    assert_same_bits(flaxnoise.token_dropout(KEY, IDS, 0.0, mask_id=99), IDS)
+    y = flaxnoise.token_dropout(KEY, IDS, 1.0, mask_id=99, protected=jnp.array([3]))
+    assert_same_bits(y, jnp.where(IDS == 3, 3, jnp.full_like(IDS, 99)))
+
+
+def test_transforms_and_traced_arguments():
+    def call(key, ids, rate, mask_id):
+        return flaxnoise.token_dropout(key, ids, rate, mask_id=mask_id, protected=(0,))
+
+    keys = jax.random.split(KEY, 33)
+    loop = jnp.stack([call(key, ids, 0.3, 99) for key, ids in zip(keys, IDS, strict=True)])
+    mapped = jax.jit(jax.vmap(call, (0, 0, None, None)))
+    assert_same_bits(mapped(keys, IDS, 0.3, 99), loop)
+    mapped(keys, IDS, 0.5, 7)
+    assert mapped._cache_size() == 1
+
+
+def test_word_dropout_on_an_embedding_drops_words_of_the_vocabulary():
+    table = jnp.ones((50, 8))
+    dropped = (flaxnoise.word_dropout(KEY, table, 0.3) == 0).all(axis=1)
+    y = flaxnoise.word_dropout(KEY, table, 0.3)[IDS]
+    np.testing.assert_array_equal((y == 0).all(axis=-1), dropped[IDS])
+
+
+def test_mistakes_are_named():
+    with pytest.raises(TypeError, match=r"token_dropout: ids must be integers, got float32"):
+        flaxnoise.token_dropout(KEY, jnp.ones(3), 0.3, mask_id=0)
+    with pytest.raises(ValueError, match=r"token_dropout: mask_id must fit into int8, got 200"):
+        flaxnoise.token_dropout(KEY, IDS.astype(jnp.int8), 0.3, mask_id=200)
+    with pytest.raises(TypeError, match=r"token_dropout: mask_id must be integers, got None"):
+        flaxnoise.token_dropout(KEY, IDS, 0.3, mask_id=None)
+    with pytest.raises(TypeError, match=r"token_dropout: protected must be integers"):
+        flaxnoise.token_dropout(KEY, IDS, 0.3, mask_id=0, protected=(0.5,))
+    with pytest.raises(ValueError, match=r"token_dropout: rate must be in \[0, 1\], got 2"):
+        flaxnoise.token_dropout(KEY, IDS, 2, mask_id=0)
