@@ -1,16 +1,12 @@
 """The formula as one C++ kernel, called through XLA's foreign function interface.
 
-The kernel does whole rows: coefficients and thresholds that are one number for each example of a batch. Where
-they, or x, are broadcast against the noise in other ways, it draws n, and the formula is left to XLA.
+The kernel does whole rows: coefficients and thresholds that are one number for each example of a
+batch. Where they, or x, are broadcast against the noise in other ways, it draws n, and the formula
+is left to XLA.
 """
 
-import ctypes
 import functools
-import os
-import re
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,12 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxnoise.backends import xla
+from flaxnoise.backends.cpu_library import TARGET as TARGET
+from flaxnoise.backends.cpu_library import missing as missing
 from flaxnoise.stream import variates
 from flaxnoise.stream.noise import Kind
-
-LIBRARY = "flaxnoise_cpu.so"
-TARGET = "flaxnoise_affine"
-ENVIRONMENT = "FLAXNOISE_SIMD"
 
 Operands = Mapping[str, jax.Array]
 
@@ -39,7 +33,7 @@ def affine(
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
 ) -> jax.Array:
-    """y = x·(a + b·n) + (c + d·n), n the noise of ``shape``; see affine.primitive for the operands."""
+    """y = x·(a + b·n) + (c + d·n), n the noise of ``shape``; operands as in affine.primitive."""
     # Dtypes are explicit, and 64-bit ones must not depend on the mode that lowering runs under.
     with jax.enable_x64(True):
         coefficients = {name: operands[name] for name in "abcd" if name in operands}
@@ -53,12 +47,11 @@ def affine(
 
 
 def _is_by_rows(operands: Operands, shape: tuple[int, ...]) -> bool:
-    """Whether x has n's dimensions and everything else is one number for each example of the batch."""
+    """Whether x has n's dimensions, and all else is one number for each example of the batch."""
     x = operands.get("x")
-    if x is not None:
-        if not jnp.issubdtype(x.dtype, jnp.floating) or _dims(operands, "x") != shape:
-            return False
-    return all(
+    if x is not None and not jnp.issubdtype(x.dtype, jnp.floating):
+        return False
+    return (x is None or _dims(operands, "x") == shape) and all(
         set(_dims(operands, name)) <= {1} for name in ("threshold", *"abcd") if name in operands
     )
 
@@ -110,7 +103,7 @@ def _call(
     shape: tuple[int, ...],
     global_shape: tuple[int, ...],
 ) -> jax.Array:
-    """One call of the kernel, on operands that are one number for each example of the batch, or x."""
+    """One call of the kernel, on x and operands that are one number for each example."""
     batch_rank = operands["key"].ndim - 1
     ordered = {
         name: value if name in ("key", "start", "x") else value.reshape(value.shape[:batch_rank])
@@ -118,8 +111,12 @@ def _call(
     }
     batch = np.broadcast_shapes(*(value.shape[:batch_rank] for value in ordered.values()))
     result = jax.ShapeDtypeStruct((*batch, *shape), dtype)
+    # In place: XLA copies x first where it is used again, never where it is donated or used up.
+    # Measured on a Xeon of 2023: 64 MB donated, 0.43 ns of CPU time an element against 2.9 with a
+    # fresh result (page faults); gradients of Dense, gelu and dropout hold no buffer more than
+    # those without dropout; the copy of an x that lives on costs 0.3 to 0.5 ns an element.
     aliases = {}
-    if os.environ.get("ALIAS") and "x" in ordered and ordered["x"].shape == result.shape:
+    if "x" in ordered and ordered["x"].shape == result.shape:
         aliases = {list(ordered).index("x"): 0}
     call = jax.ffi.ffi_call(TARGET, result, input_output_aliases=aliases)
     return call(
@@ -130,7 +127,7 @@ def _call(
     )
 
 
-_KINDS = ("bits", "keep", "normal", "masked_normal", "uniform", "unit_uniform")
+_KINDS = ("bits", "keep", "normal", "masked_normal", "uniform", "unit_uniform", "laplace")
 _ORDER = ("key", "start", "threshold", "x", "a", "b", "c", "d")
 
 
@@ -154,86 +151,3 @@ def refuses(
     if not all(isinstance(size, int) for size in dims):
         return "its dimensions must be known."
     return None
-
-
-def missing() -> str | None:
-    """Why there is no kernel in this installation, or None."""
-    return _load()[1]
-
-
-def simd_targets() -> tuple[str, ...]:
-    """The SIMD targets that this processor has, best first.
-
-    Raises:
-        RuntimeError: the library is missing.
-    """
-    return tuple(_library().flaxnoise_targets().decode().split(","))
-
-
-def simd_target() -> str:
-    """The SIMD target in use."""
-    return _library().flaxnoise_target().decode()
-
-
-def use_simd_target(name: str) -> None:
-    """Makes the kernel use a SIMD target from now on, in programs compiled before, too.
-
-    Raises:
-        ValueError: the processor has no target of that name.
-    """
-    _use(_library(), name, "use_simd_target")
-
-
-def _library() -> ctypes.CDLL:
-    library, reason = _load()
-    if library is None:
-        raise RuntimeError(reason)
-    return library
-
-
-@functools.cache
-def _load() -> tuple[ctypes.CDLL | None, str | None]:
-    """The library, registered with XLA, or the reason why it is not there."""
-    # An editable installation has two folders: the sources', and the one with what was built.
-    folders = sys.modules[__package__].__path__
-    paths = [Path(folder) / LIBRARY for folder in folders]
-    path = next((path for path in paths if path.exists()), None)
-    if path is None:
-        return None, (
-            "its library was not built when flaxnoise was installed. With a C++17 compiler for x86-64 "
-            "or arm64 at hand, install flaxnoise again."
-        )
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError as error:
-        return None, f"its library cannot be loaded: {error}"
-    for name in ("flaxnoise_targets", "flaxnoise_target"):
-        getattr(library, name).restype = ctypes.c_char_p
-    built = (library.flaxnoise_ffi_major(), library.flaxnoise_ffi_minor())
-    ours = _interface_version()
-    if built[0] != ours[0] or built[1] > ours[1]:
-        return None, (
-            f"its library was built for version {built[0]}.{built[1]} of XLA's foreign function "
-            f"interface, and this jaxlib has {ours[0]}.{ours[1]}. Install flaxnoise again."
-        )
-    wanted = os.environ.get(ENVIRONMENT)
-    if wanted:
-        _use(library, wanted, ENVIRONMENT)
-    handler = jax.ffi.pycapsule(library.flaxnoise_affine)
-    jax.ffi.register_ffi_target(TARGET, handler, platform="cpu")
-    return library, None
-
-
-def _interface_version() -> tuple[int, int]:
-    """(major, minor) of the foreign function interface, from the headers that come with jaxlib."""
-    header = Path(jax.ffi.include_dir(), "xla", "ffi", "api", "c_api.h").read_text()
-    major, minor = (
-        re.search(rf"#define XLA_FFI_API_{part} (\d+)", header) for part in ("MAJOR", "MINOR")
-    )
-    return (int(major[1]), int(minor[1])) if major and minor else (0, 0)
-
-
-def _use(library: ctypes.CDLL, name: str, owner: str) -> None:
-    if not library.flaxnoise_use_target(name.encode()):
-        known = ", ".join(map(repr, library.flaxnoise_targets().decode().split(",")))
-        raise ValueError(f"{owner}: this processor has {known}, got {name!r}.")

@@ -90,7 +90,9 @@ def _replaced_jvp(dims: tuple[int, ...], primals: Any, tangents: Any) -> tuple[A
     if not isinstance(dx, SymbolicZero):
         parts.append(draw(dx, b=1.0))
     if not isinstance(dvalue, SymbolicZero):
-        parts.append(draw(jnp.broadcast_to(dvalue.astype(x.dtype), x.shape), a=1.0, b=-1.0))
+        # In the precision of value, so that its gradient is not summed in that of x.
+        dropped = draw(jnp.broadcast_to(dvalue, x.shape), a=1.0, b=-1.0)
+        parts.append(dropped.astype(x.dtype))
     dy = functools.reduce(jnp.add, parts) if parts else jnp.zeros_like(x)
     return _replaced(key, x, drop, value, dims), dy
 

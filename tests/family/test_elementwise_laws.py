@@ -118,6 +118,18 @@ def test_what_salt_and_pepper_spare_is_x_itself():
     assert set(np.unique(y[~keep])) == {-7.0, 7.0}
 
 
+def test_gradients_of_low_and_high_are_counts_and_summed_in_float32():
+    x = jnp.ones(4096, jnp.bfloat16)
+    gradient = jax.grad(
+        lambda low, high: flaxnoise.salt_and_pepper_noise(KEY, x, 0.5, low, high).sum(dtype=float),
+        (0, 1),
+    )
+    y = flaxnoise.salt_and_pepper_noise(KEY, x, 0.5, -1.0, 2.0)
+    low, high = gradient(-1.0, 2.0)
+    assert (low, high) == ((y == -1).sum(), (y == 2).sum())
+    assert low != low.astype(jnp.bfloat16)
+
+
 def test_mistakes_are_named():
     x = jnp.ones(3)
     with pytest.raises(ValueError, match=r"uniform_noise: scale must be finite and ≥ 0, got -1.0"):

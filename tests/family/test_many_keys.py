@@ -58,7 +58,8 @@ def test_passes_are_those_of_the_keys_and_their_statistics():
     np.testing.assert_array_equal(result.samples["y"], loop)
     np.testing.assert_allclose(result.mean["y"], loop.mean(0), atol=2e-6)
     np.testing.assert_allclose(result.variance["y"], loop.var(0), atol=1e-5)
-    np.testing.assert_array_equal(result.variance["z"], 0)
+    # A mean of equal numbers may be one ulp off.
+    assert (result.variance["z"] <= (2.0**-23 * abs(x)) ** 2).all()
 
 
 def test_entropy_and_mutual_information_of_known_votes():

@@ -43,6 +43,12 @@ def test_call_takes_these_arguments(dropout: Any):
     np.testing.assert_array_equal(y, dropout(0.5)(X, rngs=KEY))
 
 
+def test_a_layer_equals_itself_alone_and_can_be_hashed(dropout: Any):
+    layers = dropout(0.5), dropout(0.5)
+    assert layers[0] != layers[1]
+    assert len({*layers, layers[0]}) == 2
+
+
 def test_training_zeroes_a_share_and_scales_the_rest(dropout: Any):
     y = np.asarray(dropout(0.5, rngs=nnx.Rngs(0))(X))
     assert set(np.unique(y)) == {0.0, 2.0}

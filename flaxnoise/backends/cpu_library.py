@@ -1,0 +1,97 @@
+"""The compiled library of the cpu backend: found, checked, registered with XLA once."""
+
+import ctypes
+import functools
+import os
+import re
+import sys
+from pathlib import Path
+
+import jax
+
+LIBRARY = "flaxnoise_cpu.so"
+TARGET = "flaxnoise_affine"
+ENVIRONMENT = "FLAXNOISE_SIMD"
+
+
+def missing() -> str | None:
+    """Why there is no kernel in this installation, or None."""
+    return _load()[1]
+
+
+def simd_targets() -> tuple[str, ...]:
+    """The SIMD targets that this processor has, best first.
+
+    Raises:
+        RuntimeError: the library is missing.
+    """
+    return tuple(_library().flaxnoise_targets().decode().split(","))
+
+
+def simd_target() -> str:
+    """The SIMD target in use."""
+    return _library().flaxnoise_target().decode()
+
+
+def use_simd_target(name: str) -> None:
+    """Makes the kernel use a SIMD target from now on, in programs compiled before, too.
+
+    Raises:
+        ValueError: the processor has no target of that name.
+    """
+    _use(_library(), name, "use_simd_target")
+
+
+def _library() -> ctypes.CDLL:
+    library, reason = _load()
+    if library is None:
+        raise RuntimeError(reason)
+    return library
+
+
+@functools.cache
+def _load() -> tuple[ctypes.CDLL | None, str | None]:
+    """The library, registered with XLA, or the reason why it is not there."""
+    # An editable installation has two folders: the sources', and the one with what was built.
+    folders = sys.modules["flaxnoise.backends"].__path__
+    paths = [Path(folder) / LIBRARY for folder in folders]
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
+        return None, (
+            "its library was not built when flaxnoise was installed. With a C++17 compiler for "
+            "x86-64 or arm64 at hand, install flaxnoise again."
+        )
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        return None, f"its library cannot be loaded: {error}"
+    for name in ("flaxnoise_targets", "flaxnoise_target"):
+        getattr(library, name).restype = ctypes.c_char_p
+    built = (library.flaxnoise_ffi_major(), library.flaxnoise_ffi_minor())
+    ours = _interface_version()
+    if built[0] != ours[0] or built[1] > ours[1]:
+        return None, (
+            f"its library was built for version {built[0]}.{built[1]} of XLA's foreign function "
+            f"interface, and this jaxlib has {ours[0]}.{ours[1]}. Install flaxnoise again."
+        )
+    wanted = os.environ.get(ENVIRONMENT)
+    if wanted:
+        _use(library, wanted, ENVIRONMENT)
+    handler = jax.ffi.pycapsule(library.flaxnoise_affine)
+    jax.ffi.register_ffi_target(TARGET, handler, platform="cpu")
+    return library, None
+
+
+def _interface_version() -> tuple[int, int]:
+    """(major, minor) of the foreign function interface, from the headers that come with jaxlib."""
+    header = Path(jax.ffi.include_dir(), "xla", "ffi", "api", "c_api.h").read_text()
+    major, minor = (
+        re.search(rf"#define XLA_FFI_API_{part} (\d+)", header) for part in ("MAJOR", "MINOR")
+    )
+    return (int(major[1]), int(minor[1])) if major and minor else (0, 0)
+
+
+def _use(library: ctypes.CDLL, name: str, owner: str) -> None:
+    if not library.flaxnoise_use_target(name.encode()):
+        known = ", ".join(map(repr, library.flaxnoise_targets().decode().split(",")))
+        raise ValueError(f"{owner}: this processor has {known}, got {name!r}.")

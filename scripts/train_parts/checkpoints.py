@@ -1,0 +1,38 @@
+"""Saves the whole state of a training with Orbax, and brings it back onto any devices."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+
+class Checkpoints:
+    """A folder of checkpoints; without a folder, nothing is saved."""
+
+    def __init__(self, folder: Path | None, every: int):
+        self._manager = None
+        if folder is not None:
+            options = ocp.CheckpointManagerOptions(
+                save_interval_steps=every, max_to_keep=2, enable_async_checkpointing=False
+            )
+            self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+
+    def latest(self, state: Any) -> tuple[int, Any]:
+        """The last step that was saved and its state, cut like the given one; else step 0 and that."""
+        step = self._manager.latest_step() if self._manager else None
+        if self._manager is None or step is None:
+            return 0, state
+        template = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
+        )
+        return step, self._manager.restore(step, args=ocp.args.StandardRestore(template))
+
+    def save(self, step: int, state: Any) -> None:
+        """Saves, where it is a step to be saved."""
+        if self._manager:
+            self._manager.save(step, args=ocp.args.StandardSave(state))
+
+    def close(self) -> None:
+        if self._manager:
+            self._manager.close()
