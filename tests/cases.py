@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from closeness import NOISE_ULPS, assert_same_bits, assert_within_ulps, wide
 
 import flaxnoise
+from closeness import NOISE_ULPS, assert_same_bits, assert_within_ulps, wide
 from flaxnoise import random
 
 Params = tuple[float, ...]
@@ -274,6 +274,10 @@ CASES = [
 
 KEY = jax.random.key(7)
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+# Every kind of operand among them: for tests of the primitive that cost a lot.
+few_cases = pytest.mark.parametrize(
+    "case", [CASES[0], CASES[1], CASES[3]], ids=lambda case: case.name
+)
 
 
 def array(*shape: int, dtype: jax.typing.DTypeLike = jnp.float32, seed: int = 0) -> jax.Array:

@@ -1,7 +1,8 @@
-"""Equality of arrays as the tests mean it: bit for bit, or within counted ulps of the terms that were added.
+"""Equality of arrays as the tests mean it: bit for bit, or within counted ulps of what was added.
 
-Two programs may draw a normal up to 8 float32 ulp apart: a compiler is free to fuse the multiplications
-and additions of its polynomials, or not. Words, masks and uniforms have no such freedom.
+Two programs may draw a normal up to 8 float32 ulp apart: a compiler is free to fuse the
+multiplications and additions of its polynomials, or not. Words, masks and uniforms have no such
+freedom.
 """
 
 import jax
@@ -26,8 +27,8 @@ def assert_within_ulps(
     Args:
         actual: what is tested.
         expected: what it should be.
-        terms: bound of the magnitudes that were added up to the result; cancellation makes the result
-            small, not their errors.
+        terms: bound of the magnitudes that were added up to the result; cancellation makes the
+            result small, not their errors.
         ulps: how many roundings of the terms the two programs may differ by.
     """
     _assert_same_type(actual, expected)

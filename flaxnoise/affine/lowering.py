@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+from jax.core import ShapedArray
 from jax.interpreters import mlir
 
 from flaxnoise.affine.primitive import affine_p
@@ -47,7 +48,7 @@ def _lower(
     if cut == "explicit":
         per_shard = per_explicit_shard(names, ctx.avals_out[0], call)
         return mlir.lower_fun(per_shard, multiple_results=False)(ctx, *values)
-    per_shard = per_automatic_shard(names, [aval.shape for aval in ctx.avals_in], call)
+    per_shard = per_automatic_shard(names, _shapes(ctx.avals_in), call)
     ctx = with_divisible_axes(ctx)
     return _lower_plain(ctx, values, names, lambda operands, **_: per_shard(*operands.values()), {})
 
@@ -68,10 +69,16 @@ def _lower_plain(
         with jax.sharding.use_abstract_mesh(_NO_MESH):
             return form(dict(zip(names, arrays, strict=True)), **params)
 
-    plain = [jax.core.ShapedArray(aval.shape, aval.dtype) for aval in ctx.avals_in]
-    out = [jax.core.ShapedArray(aval.shape, aval.dtype) for aval in ctx.avals_out]
-    lower = mlir.lower_fun(traced, multiple_results=False)
-    return lower(ctx.replace(avals_in=plain, avals_out=out), *values)
+    plain = ctx.replace(avals_in=_plain(ctx.avals_in), avals_out=_plain(ctx.avals_out))
+    return mlir.lower_fun(traced, multiple_results=False)(plain, *values)
+
+
+def _plain(avals: Sequence[Any]) -> list[ShapedArray]:
+    return [ShapedArray(aval.shape, aval.dtype) for aval in avals]
+
+
+def _shapes(avals: Sequence[Any]) -> list[tuple[int, ...]]:
+    return [aval.shape for aval in avals]
 
 
 for _platform in ("cpu", "cuda", "rocm", "tpu"):

@@ -61,8 +61,8 @@ def fold_in_axes(key: jax.Array, axes: str | Sequence[str]) -> jax.Array:
         >>> def local(key, x):
         ...     return flaxnoise.dropout(flaxnoise.fold_in_axes(key, "data"), x, 0.5)
         >>> mesh = jax.make_mesh((1,), ("data",))
-        >>> y = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data"))(key,
-        x)
+        >>> cut = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data"))
+        >>> y = cut(key, x)
     """
     return jax.random.fold_in(key, lax.axis_index(mesh_axes(axes)))
 

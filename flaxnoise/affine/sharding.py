@@ -27,7 +27,7 @@ _WITHOUT_DIMENSIONS = ("key", "start")  # operands of batch dimensions and words
 def partition_kernels(enable: bool = True) -> None:
     """Lets kernels run per shard on meshes with automatic axes, where xla serves by default.
 
-    To be called before functions are traced. Has a price: a program with such a kernel cannot be
+    To be called before functions are traced; those traced before keep xla. Has a price: a program with such a kernel cannot be
     lowered against an AbstractMesh, and misses jax's persistent compilation cache in other
     processes (unless jax_remove_custom_partitioning_ptr_from_cache_key is set). Meshes with
     explicit axes and shard_map need none of this: there, kernels always run per shard.
@@ -72,7 +72,8 @@ def surroundings(ctx: mlir.LoweringRuleContext) -> str:
     if types == {AxisType.Explicit}:
         return "explicit"
     registered = _primitives_that_need_devices()
-    told = registered is not None and affine_p in registered
+    # The devices may be missing where a function was traced before partition_kernels.
+    told = registered is not None and affine_p in registered and axes.device_assignment
     return "auto" if told and types <= {AxisType.Auto} else "mixed"
 
 
@@ -104,7 +105,7 @@ def with_divisible_axes(ctx: mlir.LoweringRuleContext) -> mlir.LoweringRuleConte
     The partitioner may cut a dimension by a part of an axis, as after a reshape, and a call may
     come without any mesh; what custom_partitioning is told then has to be said in such axes.
     """
-    axes = ctx.module_context.axis_context
+    axes: Any = ctx.module_context.axis_context
     mesh = axes.abstract_mesh
     sizes = {"devices": axes.num_devices} if mesh is None or mesh.empty else mesh.shape
     parts = {

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -103,13 +104,21 @@ def real(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
 
 def _real(owner: str, name: str, value: Any, shape: Sequence[Any]) -> np.ndarray | None:
     """The values where they are known, None where they are traced."""
-    given = value if isinstance(value, Tracer) or value is None else np.asarray(value)
-    if given is None or given.dtype == object:
+    number = value if isinstance(value, jax.Array) else _array(value)
+    if number is None or not (
+        jnp.issubdtype(number.dtype, jnp.floating) or jnp.issubdtype(number.dtype, jnp.integer)
+    ):
         raise TypeError(f"{owner}: {name} must be a real number, got {short(value)}.")
-    if not (jnp.issubdtype(given.dtype, jnp.floating) or jnp.issubdtype(given.dtype, jnp.integer)):
-        raise TypeError(f"{owner}: {name} must be a real number, got {short(value)}.")
-    broadcastable(owner, name, given.shape, tuple(shape))
-    return None if isinstance(given, Tracer) else given.astype(np.float64)
+    broadcastable(owner, name, number.shape, tuple(shape))
+    return None if isinstance(number, Tracer) else np.asarray(number).astype(np.float64)
+
+
+def _array(value: Any) -> np.ndarray | None:
+    """A number, list or array as NumPy sees it; None if it is nothing of that."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _value(known: np.ndarray) -> str:

@@ -33,6 +33,13 @@ def affine(
 
     ``flat`` draws n as an array of one dimension, where nothing has to be cut by dimensions.
     """
+    if flat and _is_flat_throughout(operands, kind, shape, global_shape):
+        batch_rank = operands["key"].ndim - 1
+        operands = {name: _flattened(name, v, batch_rank) for name, v in operands.items()}
+        whole = (math.prod(global_shape or shape),)
+        size = (math.prod(shape),)
+        y = affine(operands, kind=kind, shape=size, global_shape=whole, dtype=dtype)
+        return y.reshape(y.shape[:batch_rank] + shape)
     # 64-bit integers for the generator's products; the dtypes of everything else are explicit.
     with jax.enable_x64(True):
         n = noise(operands, kind=kind, shape=shape, global_shape=global_shape, flat=flat)
@@ -63,9 +70,9 @@ def noise(
         if threshold is not None:
             threshold = threshold.reshape((*threshold.shape[: len(batch)], 1))
         global_shape = (math.prod(global_shape or shape),)
-    words = [key[..., i].reshape(batch + (1,) * len(dims)) for i in range(4)]
+    k0, k1, k2, k3 = (key[..., i].reshape(batch + (1,) * len(dims)) for i in range(4))
     low, high = linear_index(dims, global_shape or shape, operands.get("start"))
-    n = draw(kind, tuple(words), low, high, threshold)
+    n = draw(kind, (k0, k1, k2, k3), low, high, threshold)
     return n if dims is shape else n.reshape(n.shape[: len(batch)] + shape)
 
 
@@ -90,13 +97,43 @@ def linear_index(
             offset = offset | (start[..., 1].astype(dtype) << jnp.uint64(32))
         first = first + offset
     if _rows_divide_by_4(shape, global_shape):
-        first = first & ~jnp.asarray(3, dtype)  # tells the compiler that a block is in one row
-    index = first + position
+        # Tells the compiler that a block is in one row, whatever a shard's first element is.
+        four = jnp.asarray(3, dtype)
+        index = ((first + (position & ~four)) & ~four) | (position & four)
+    else:
+        index = first + position
     if not wide:
         # Zero, but not to XLA, which would compute rounds of the generator that only know the key
         # in kernels of their own; to the machine code's compiler it is.
         return index, index >> jnp.uint32(31) >> jnp.uint32(1)
     return index.astype(jnp.uint32), (index >> jnp.uint64(32)).astype(jnp.uint32)
+
+
+def _is_flat_throughout(
+    operands: Mapping[str, jax.Array],
+    kind: Kind,
+    shape: tuple[int, ...],
+    global_shape: tuple[int, ...] | None,
+) -> bool:
+    """Whether the whole formula had better be of one dimension, and can be.
+
+    Where n is used twice, and where rows leave a remainder of two, after which XLA fails to see
+    that a row's index and its column make up the flat index again.
+    """
+    batch_rank = operands["key"].ndim - 1
+    if not _is_one_run(shape, global_shape) or not shape:
+        return False
+    if kind not in _WITH_ZEROS and shape[-1] % 4 != 2:
+        return False
+    return all(
+        name in ("key", "start") or v.shape[batch_rank:] == shape or _is_scalar(v, batch_rank)
+        for name, v in operands.items()
+    )
+
+
+def _flattened(name: str, value: jax.Array, batch_rank: int) -> jax.Array:
+    """With its dimensions after the batch's as one."""
+    return value if name in ("key", "start") else value.reshape((*value.shape[:batch_rank], -1))
 
 
 def _is_one_run(shape: Sequence[int], global_shape: Sequence[int] | None) -> bool:

@@ -1,7 +1,7 @@
 """Assertions about noise and gradients, in the style of chex, for layers of ours or anybody's.
 
-Each takes functions and their arguments, calls them, and raises an AssertionError that says what was
-found and where. A layer becomes such a function with its key as an argument:
+Each takes functions and their arguments, calls them, and raises an AssertionError that says what
+was found and where. A layer becomes such a function with its key as an argument:
 ``lambda key, x: layer.apply({}, x, rngs={"dropout": key})``.
 """
 

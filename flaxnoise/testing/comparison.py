@@ -38,7 +38,7 @@ def difference(path: str, one: Any, other: Any, ulps: int) -> str | None:
     first = tuple(int(i) for i in np.argwhere(~same)[0])
     return (
         f"{path}: {np.sum(~same)} of {one.size} elements by more than {ulps} ulp; "
-        f"first at {list(first)}: {one[first]} and {other[first]}"
+        f"first at {list(first)}: {one[first]!s} and {other[first]!s}"
     )
 
 

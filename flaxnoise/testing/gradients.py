@@ -26,7 +26,7 @@ def assert_stops_gradient(f: Callable[..., Any], *args: Any) -> None:
     """
     owner = "assert_stops_gradient"
     found = [
-        f"{path}: not 0 in {np.sum(gradient != 0)} of {gradient.size} elements, {_example(gradient)}"
+        f"{path}: {_nonzero(gradient)}"
         for path, gradient in _gradients(owner, f, args).items()
         if np.any(gradient != 0)
     ]
@@ -129,9 +129,13 @@ def _vjp(
     return outputs, pull, [f"args{jax.tree_util.keystr(named[i][0])}" for i in positions]
 
 
-def _example(gradient: np.ndarray) -> str:
-    first = tuple(int(i) for i in np.argwhere(gradient != 0)[0])
-    return f"first at {list(first)}: {gradient[first]}"
+def _nonzero(gradient: np.ndarray) -> str:
+    places = np.argwhere(gradient != 0)
+    first = tuple(int(i) for i in places[0])
+    return (
+        f"not 0 in {len(places)} of {gradient.size} elements; "
+        f"first at {list(first)}: {gradient[first]!s}"
+    )
 
 
 def _is_key(leaf: Any) -> bool:

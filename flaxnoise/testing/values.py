@@ -71,15 +71,16 @@ def assert_unbiased(
 ) -> None:
     """Asserts that the mean of f(key, x) over keys is x.
 
-    Each draw gives one number, the mean over the elements of (f(key, x) − x)·sign(x); their mean may
-    be 6 of its standard errors from 0. By chance an unbiased f fails once in 5·10^8 keys, as long as
-    all draws together have some hundred elements of each fate (dropped, kept). A bias smaller than 6
-    standard errors passes: what is to be found decides how many draws and elements are needed.
+    Each draw gives one number, the mean over the elements of (f(key, x) − x)·sign(x); the mean of
+    these numbers may be 6 of its standard errors from 0. By chance an unbiased f fails once in
+    5·10^8 keys, as long as all draws together have some hundred elements of each fate (dropped,
+    kept). A smaller bias passes: what is to be found decides how many draws and elements it takes.
 
     Args:
         f: a function of a key and an array, that can be vmapped over keys.
         key: the draws' keys are split from it.
-        x: real array; of many different values, or roundings to a short dtype do not average out.
+        x: finite real array; of many different values, or the roundings of a short dtype do not
+            average out.
         draws: how many keys.
 
     Raises:
@@ -93,6 +94,12 @@ def assert_unbiased(
     ys = jax.jit(jax.vmap(f, in_axes=(0, None)))(jax.random.split(key, draws), x)
     assert_same_types(owner, x, ys[0])
     wide = np.asarray(x, np.float64)
+    infinite = np.sum(~np.isfinite(np.asarray(ys, np.float64)))
+    if infinite:
+        raise AssertionError(
+            f"{owner}: f(key, x) is inf or NaN in {infinite} of {ys.size} elements over {draws} "
+            "draws."
+        )
     errors = (np.asarray(ys, np.float64) - wide) * np.sign(wide)
     numbers = errors.reshape(draws, -1).mean(axis=1)
     mean, standard_error = numbers.mean(), numbers.std(ddof=1) / np.sqrt(draws)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import orbax.checkpoint as ocp
 
 
 class Checkpoints:
@@ -13,10 +12,13 @@ class Checkpoints:
     def __init__(self, folder: Path | None, every: int):
         self._manager = None
         if folder is not None:
+            import orbax.checkpoint as ocp  # takes a second, which a run without it need not wait
+
             options = ocp.CheckpointManagerOptions(
                 save_interval_steps=every, max_to_keep=2, enable_async_checkpointing=False
             )
             self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+            self._args = ocp.args
 
     def latest(self, state: Any) -> tuple[int, Any]:
         """The last step that was saved and its state, cut like the given one; else step 0 and that."""
@@ -26,12 +28,12 @@ class Checkpoints:
         template = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
         )
-        return step, self._manager.restore(step, args=ocp.args.StandardRestore(template))
+        return step, self._manager.restore(step, args=self._args.StandardRestore(template))
 
     def save(self, step: int, state: Any) -> None:
         """Saves, where it is a step to be saved."""
         if self._manager:
-            self._manager.save(step, args=ocp.args.StandardSave(state))
+            self._manager.save(step, args=self._args.StandardSave(state))
 
     def close(self) -> None:
         if self._manager:

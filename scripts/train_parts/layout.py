@@ -16,7 +16,9 @@ class Layout:
         model = TENSOR_PARALLEL if name == "tensor" else 1
         devices = jax.device_count()
         if devices % model:
-            raise SystemExit(f"--layout tensor: needs a multiple of {model} devices, got {devices}.")
+            raise SystemExit(
+                f"--layout tensor: needs a multiple of {model} devices, got {devices}."
+            )
         self.name = name
         self.mesh = jax.make_mesh(
             (devices // model, model), ("data", "model"), axis_types=(AxisType.Auto,) * 2

@@ -53,6 +53,4 @@ def initialize(arguments: argparse.Namespace) -> None:
     if arguments.detect:
         jax.distributed.initialize()
     else:
-        jax.distributed.initialize(
-            arguments.coordinator, arguments.processes, arguments.process_id
-        )
+        jax.distributed.initialize(arguments.coordinator, arguments.processes, arguments.process_id)

@@ -7,9 +7,9 @@ import numpy as np
 import optax
 from demo_parts.digits_data import CLASSES
 from flax import nnx
-from train_parts.layout import Layout
 
 from flaxnoise.nnx import Dropout, GaussianNoise
+from train_parts.layout import Layout
 
 HIDDEN = 128
 

@@ -6,8 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import KEY, Case, array, every_case
 from jax.ad_checkpoint import checkpoint_name
+
+from cases import KEY, Case, array, few_cases
 
 POLICIES = jax.checkpoint_policies
 OFFLOAD = {"offload_src": "device", "offload_dst": "pinned_host"}
@@ -42,7 +43,7 @@ def network(case: Case, x: jax.Array) -> jax.Array:
 
 
 @pytest.mark.parametrize("policy", NAMED)
-@every_case
+@few_cases
 def test_gradient_is_that_without_checkpoint(case: Case, policy: str):
     plain = jax.jit(jax.grad(lambda x: network(case, x)))(X)
     again = jax.checkpoint(lambda x: network(case, x), policy=NAMED[policy])
@@ -55,7 +56,7 @@ def test_gradient_is_that_without_checkpoint(case: Case, policy: str):
     assert (abs(found - plain) <= ulps * 2.0**-23 * terms).all()
 
 
-@every_case
+@few_cases
 def test_second_derivative_through_checkpoint(case: Case):
     def direction(f: Callable) -> jax.Array:
         return jax.jit(lambda x: jax.jvp(jax.grad(f), (x,), (X,))[1])(X)

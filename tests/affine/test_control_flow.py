@@ -2,8 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-from cases import KEY, Case, array, every_case
 from jax import lax
+
+from cases import KEY, Case, array, every_case, few_cases
 
 STEPS = 3
 KEYS = jax.random.split(KEY, STEPS)
@@ -55,7 +56,7 @@ def test_gradient_through_the_carry_of_a_scan(case: Case):
     case.assert_equal(found, expected, terms, factors=STEPS)
 
 
-@every_case
+@few_cases
 def test_while_loop_and_its_forward_derivative(case: Case):
     def run(x: jax.Array) -> jax.Array:
         def body(state: tuple) -> tuple:
@@ -70,7 +71,7 @@ def test_while_loop_and_its_forward_derivative(case: Case):
     case.assert_equal(dy, case.tangent(last, before, dx), dx)
 
 
-@every_case
+@few_cases
 def test_fori_loop_and_its_gradient(case: Case):
     def run(x: jax.Array) -> jax.Array:
         def body(i: jax.Array, ys: jax.Array) -> jax.Array:
@@ -86,7 +87,7 @@ def test_fori_loop_and_its_gradient(case: Case):
         case.assert_equal(found[i], case.tangent(KEYS[i], xs[i], WEIGHTS[i]), WEIGHTS[i])
 
 
-@every_case
+@few_cases
 def test_cond_and_its_gradient(case: Case):
     def run(noisy: jax.Array, x: jax.Array) -> jax.Array:
         return lax.cond(noisy, lambda x: case(KEY, x), lambda x: x, x)
@@ -104,7 +105,7 @@ def test_cond_and_its_gradient(case: Case):
     assert jnp.array_equal(slope, WEIGHTS[0])
 
 
-@every_case
+@few_cases
 def test_map_alone_and_in_batches(case: Case):
     """A batch size that does not divide: lax.map then runs a scan of vmaps and a remainder."""
     xs = jnp.stack([X, 2 * X, 3 * X])
@@ -117,7 +118,7 @@ def test_map_alone_and_in_batches(case: Case):
             case.assert_equal(y, case(key, x), x)
 
 
-@every_case
+@few_cases
 def test_vmapped_cond_runs_both_branches_and_selects(case: Case):
     def run(noisy: jax.Array, x: jax.Array) -> jax.Array:
         return lax.cond(noisy, lambda x: case(KEY, x), lambda x: x, x)

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import KEY, Case, array, every_case
 from jax.experimental import checkify
+
+from cases import KEY, Case, array, every_case, few_cases
 
 X = array(5, 33)
 
@@ -36,7 +37,7 @@ def test_no_nan_and_no_inf_is_made_on_the_way(case: Case):
 
 
 @pytest.mark.usefixtures("debug_mode")
-@every_case
+@few_cases
 def test_nor_without_jit(case: Case):
     with jax.disable_jit():
         jax.block_until_ready(jax.grad(lambda x: case(KEY, x).sum())(X))

@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cases import CASES, KEY, Case, array, every_case
+
+from cases import CASES, KEY, Case, array, few_cases
 
 X = array(33, 129)
 
 
-@every_case
+@few_cases
 def test_a_donated_x_is_overwritten(case: Case):
     x = X + 0
     expected = case(KEY, X)
@@ -21,7 +22,7 @@ def test_a_donated_x_is_overwritten(case: Case):
     case.assert_equal(y, expected, X)
 
 
-@every_case
+@few_cases
 def test_donation_through_value_and_gradient(case: Case):
     x, weights = X + 0, array(33, 129, seed=1)
 

@@ -1,9 +1,10 @@
-"""jax.export: symbolic shapes, several platforms, a file in between; and lowering for absent ones."""
+"""jax.export: symbolic shapes, several platforms, a file in between; lowering for absent ones."""
 
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import KEY, Case, array, every_case
+
+from cases import CASES, KEY, Case, array, every_case, few_cases
 
 X, WEIGHTS = array(6, 33), array(6, 33, seed=1)
 WORDS = jax.random.key_data(KEY)
@@ -33,8 +34,8 @@ def assert_right(case: Case, program: jax.export.Exported) -> None:
     case.assert_equal(slope, case.tangent(KEY, X, WEIGHTS), WEIGHTS)
 
 
-@pytest.mark.parametrize("shape", ["6, 33", "b, 33", "2*half, width"])
-@every_case
+@pytest.mark.parametrize("shape", ["6, 33", "2*half, width"])
+@few_cases
 def test_of_fixed_and_symbolic_shapes(case: Case, shape: str):
     assert_right(case, exported(case, shape))
 
@@ -47,7 +48,7 @@ def test_for_several_platforms_at_once(case: Case):
 
 
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
-@every_case
+@few_cases
 def test_for_a_platform_that_is_not_here(case: Case, platform: str):
     program = exported(case, "b, 33", platforms=(platform,))
     assert program.platforms == (platform,)
@@ -55,7 +56,7 @@ def test_for_a_platform_that_is_not_here(case: Case, platform: str):
         program.call(WORDS, X, WEIGHTS, *case.params)
 
 
-@every_case
+@few_cases
 def test_through_bytes(case: Case):
     pytest.importorskip("flatbuffers", reason="jax serialises exported programs with flatbuffers")
     data = exported(case, "b, 33").serialize()
@@ -63,12 +64,14 @@ def test_through_bytes(case: Case):
 
 
 def test_a_typed_key_crosses():
-    case_key = jax.export.export(jax.jit(lambda key, x: jax.random.key_data(key)[0] + x))
-    assert case_key(KEY, X).in_avals[0].dtype == KEY.dtype
+    """Of jax's default implementation; jax itself refuses typed keys of the philox ones."""
+    program = jax.export.export(jax.jit(CASES[0]))(KEY, X)
+    assert program.in_avals[0].dtype == KEY.dtype
+    CASES[0].assert_equal(program.call(KEY, X), CASES[0](KEY, X), X)
 
 
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
-@every_case
+@few_cases
 def test_lowering_for_a_platform_that_is_not_here(case: Case, platform: str):
     lowered = jax.jit(case).trace(KEY, X).lower(lowering_platforms=(platform,))
     assert "tensor<6x33xf32>" in lowered.as_text().split("func.func public @main")[1]

@@ -1,7 +1,8 @@
 """jvp, linearize and linear_transpose."""
 
 import jax
-from cases import KEY, Case, array, every_case
+
+from cases import KEY, Case, array, every_case, few_cases
 
 X, DX = array(5, 33), array(5, 33, seed=1)
 
@@ -31,7 +32,7 @@ def test_jvp_in_everything_at_once_equals_that_of_the_reference(case: Case):
     case.assert_equal(push(case), push(case.expected), terms, factors=2)
 
 
-@every_case
+@few_cases
 def test_linearize_gives_a_map_for_many_tangents(case: Case):
     y, push = jax.linearize(lambda x: case(KEY, x), X)
     case.assert_equal(y, jax.jit(case.expected)(KEY, X), X)
@@ -39,7 +40,7 @@ def test_linearize_gives_a_map_for_many_tangents(case: Case):
         case.assert_equal(push(tangent), case.tangent(KEY, X, tangent), tangent)
 
 
-@every_case
+@few_cases
 def test_linear_transpose_of_the_linear_part(case: Case):
     """The map is its own transpose, element by element."""
 
@@ -50,7 +51,7 @@ def test_linear_transpose_of_the_linear_part(case: Case):
     case.assert_equal(transposed, jax.jit(linear)(DX), DX)
 
 
-@every_case
+@few_cases
 def test_transpose_of_the_transpose_is_the_map_itself(case: Case):
     def linear(dx: jax.Array) -> jax.Array:
         return jax.jvp(lambda x: case(KEY, x), (X,), (dx,))[1]

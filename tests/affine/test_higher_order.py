@@ -5,7 +5,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import KEY, Case, array, every_case
+
+from cases import KEY, Case, array, few_cases
 
 X, WEIGHTS, V = array(7), array(7, seed=1), array(7, seed=2)
 
@@ -32,7 +33,7 @@ def linearized_reverse(f: Callable, x: jax.Array, v: jax.Array) -> jax.Array:
 
 
 @pytest.mark.parametrize("jacobian", [jax.jacfwd, jax.jacrev])
-@every_case
+@few_cases
 def test_jacobian_is_diagonal(case: Case, jacobian: Callable):
     found = jax.jit(jacobian(lambda x: case(KEY, x)))(X)
     slope = case.tangent(KEY, X, jnp.ones_like(X))
@@ -44,14 +45,14 @@ def test_jacobian_is_diagonal(case: Case, jacobian: Callable):
     "product",
     [reverse_over_reverse, forward_over_reverse, reverse_over_forward, linearized_reverse],
 )
-@every_case
+@few_cases
 def test_second_derivative_in_a_direction(case: Case, product: Callable):
     found = jax.jit(lambda x, v: product(lambda x: loss(case, x), x, v))(X, V)
     slope = case.tangent(KEY, X, jnp.ones_like(X))
     assert_product(case, found, WEIGHTS * V, slope)
 
 
-@every_case
+@few_cases
 def test_hessian(case: Case):
     found = jax.jit(jax.hessian(lambda x: loss(case, x)))(X)
     assert_product(case, jnp.diagonal(found), WEIGHTS, case.tangent(KEY, X, jnp.ones_like(X)))

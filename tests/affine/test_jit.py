@@ -3,6 +3,7 @@
 import chex
 import jax
 import jax.numpy as jnp
+
 from cases import KEY, Case, array, every_case
 
 

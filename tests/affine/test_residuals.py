@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import KEY, Case, array, every_case
 from jax.ad_checkpoint import print_saved_residuals
 
+from cases import KEY, Case, array, every_case, few_cases
 from flaxnoise import testing
 
 X = array(5, 33)
@@ -42,13 +42,13 @@ def test_no_noise_is_saved_not_even_of_the_size_that_is_broadcast(
     testing.assert_no_noise_residuals(jax.jit(call), KEY, X, *case.params)
 
 
-@every_case
+@few_cases
 def test_no_noise_is_saved_under_vmap(case: Case):
     keys, xs = jax.random.split(KEY, 3), jnp.stack([X, X, X])
     testing.assert_no_noise_residuals(jax.vmap(lambda key, x: case(key, x)), keys, xs)
 
 
-@every_case
+@few_cases
 def test_scan_stacks_no_noise(case: Case):
     """Residuals of a scan's steps are stacked: STEPS masks, were a step to save one."""
 

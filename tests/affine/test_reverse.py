@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cases import KEY, Case, array, every_case
+
+from cases import KEY, Case, array, every_case, few_cases
 from closeness import assert_within_ulps, wide
 
 X, WEIGHTS = array(5, 33), array(5, 33, seed=1)
@@ -17,7 +18,7 @@ def test_grad_equals_that_of_the_reference(case: Case):
     case.assert_equal(gradient(case), gradient(case.expected), WEIGHTS)
 
 
-@every_case
+@few_cases
 def test_eager_grad_equals_the_jitted_one(case: Case):
     gradient = jax.grad(lambda x: jnp.vdot(WEIGHTS, case(KEY, x)))
     case.assert_equal(gradient(X), jax.jit(gradient)(X), WEIGHTS)
@@ -34,12 +35,10 @@ def test_value_and_grad_keeps_the_value(case: Case):
     case.assert_equal(gradient, case.tangent(KEY, X, WEIGHTS), WEIGHTS)
     products = wide(WEIGHTS) * wide(y)
     # A sum of n terms is off by at most n roundings of the sum of their magnitudes.
-    assert_within_ulps(
-        value, np.float32(products.sum()), abs(products).sum(), ulps=products.size
-    )
+    assert_within_ulps(value, np.float32(products.sum()), abs(products).sum(), ulps=products.size)
 
 
-@every_case
+@few_cases
 def test_vjp_can_be_called_again_with_another_cotangent(case: Case):
     y, pull = jax.vjp(lambda x: case(KEY, x), X)
     case.assert_equal(y, jax.jit(case.expected)(KEY, X), X)

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import KEY, Case, array, every_case
+
+from cases import KEY, Case, array, every_case, few_cases
 
 X = array(3, 4, 5)
 KEYS = jax.random.split(KEY, 3)
@@ -15,7 +16,7 @@ def swept(case: Case, count: int) -> list[jax.Array]:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
-@every_case
+@few_cases
 def test_over_any_axis_of_x_one_key_gives_each_example_the_same_noise(case: Case, axis: int):
     y = jax.vmap(lambda x: case(KEY, x), in_axes=axis, out_axes=axis)(X)
     for i in range(X.shape[axis]):
@@ -40,7 +41,7 @@ def test_over_keys_x_and_parameters_at_once(case: Case):
         case.assert_equal(y[i], alone, X[i])
 
 
-@every_case
+@few_cases
 def test_three_deep_each_level_over_something_else(case: Case):
     """Over keys outside, over parameters in the middle, over an inner axis of x inside."""
     params = swept(case, 2)
@@ -89,7 +90,7 @@ def test_gradient_of_an_x_shared_by_all_keys_is_the_sum(case: Case):
     assert (abs(found - sum(parts)) <= ulps * 2.0**-23 * terms).all()
 
 
-@every_case
+@few_cases
 def test_vmap_of_an_unused_axis_size(case: Case):
     """Nothing is batched: one noise, shown many times."""
     y = jax.vmap(lambda: case(KEY, X[0]), axis_size=3)()

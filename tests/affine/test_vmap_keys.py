@@ -5,9 +5,9 @@ A peer's rbg keys under vmap use the first key of the batch for all.
 
 import jax
 import pytest
-from cases import Case, array, every_case
-from closeness import assert_same_bits
 
+from cases import Case, array, few_cases
+from closeness import assert_same_bits
 from flaxnoise import random
 
 X = array(5, 33)
@@ -26,7 +26,7 @@ def keys(request: pytest.FixtureRequest) -> jax.Array:
     return jax.random.split(jax.random.key(3, impl=request.param), 3)
 
 
-@every_case
+@few_cases
 def test_over_keys_equals_the_loop(case: Case, keys: jax.Array):
     batched = jax.vmap(lambda key: case(key, X))
     typed, raw = batched(keys), batched(jax.random.key_data(keys))

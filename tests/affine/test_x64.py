@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from cases import KEY, Case, array, every_case
 from closeness import assert_same_bits
-
 from flaxnoise import random
 
 SHAPE = (33, 129)

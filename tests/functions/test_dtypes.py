@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from cases import KEY, Case, array, every_case
 from closeness import wide
 

@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import KEY, Case, array, every_case
-from closeness import assert_same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flaxnoise
+from cases import KEY, Case, array, every_case
+from closeness import assert_same_bits
 from flaxnoise import random
 
 SHAPES = [(60,), (1, 60), (4, 15), (3, 4, 5), (2, 1, 5, 6), (1, 3, 2, 2, 5), (5, 2, 1, 3, 1, 2)]

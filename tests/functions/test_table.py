@@ -4,10 +4,10 @@ import inspect
 from pathlib import Path
 
 import pytest
-from cases import CASES, Case, every_case
-from structured_cases import STRUCTURED
 
 import flaxnoise
+from cases import CASES, Case, every_case
+from structured_cases import STRUCTURED
 
 FAMILY = Path(__file__).parents[1] / "family"
 
@@ -42,7 +42,7 @@ def test_a_function_without_a_row_is_noticed(monkeypatch: pytest.MonkeyPatch):
         """A new noise."""
 
     monkeypatch.setattr(flaxnoise, "pepper", pepper, raising=False)
-    with pytest.raises(AssertionError, match=r"add a row to tests/cases.py.*\['pepper'\]"):
+    with pytest.raises(AssertionError, match=r"add a row to tests/cases.py.*'pepper'"):
         test_every_function_has_a_row()
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from meshes import OPAQUE, available
 
 import flaxnoise
 from flaxnoise.backends import choice
+from meshes import OPAQUE, available
 
 
 @pytest.fixture

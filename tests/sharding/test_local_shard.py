@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import KEY, array
 from jax.sharding import PartitionSpec
-from meshes import AUTO, EXPLICIT, Program, bits_equal, both_kinds, every_backend, mesh, put
 
 import flaxnoise
+from cases import KEY, array
+from meshes import AUTO, EXPLICIT, Program, bits_equal, both_kinds, every_backend, mesh, put
 
 P = PartitionSpec
 X = array(8, 12, 5)
@@ -119,7 +119,9 @@ def test_without_it_every_shard_gets_the_same_noise():
     assert bits_equal(rows, jnp.broadcast_to(drop(jnp.ones((1, 33))), rows.shape))
 
 
-@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg", "threefry4x32", "philox4x32"])
+@pytest.mark.parametrize(
+    "impl", ["threefry2x32", "rbg", "unsafe_rbg", "threefry4x32", "philox4x32"]
+)
 @both_kinds
 def test_ranks_have_noise_of_their_own_and_a_tensor_parallel_group_shares_it(impl: str, kind):
     key, x = jax.random.key(7, impl=impl), jnp.ones((2, 4, 33))

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import KEY, array
-from closeness import assert_within_ulps
 from jax.sharding import AxisType, PartitionSpec
-from meshes import Program, bits_equal, both_kinds, every_backend, mesh, put
 
 import flaxnoise
+from cases import KEY, array
+from closeness import assert_within_ulps
+from meshes import Program, bits_equal, both_kinds, every_backend, mesh, put
 
 P = PartitionSpec
 X = array(24, 56, 3)  # more than a chunk of 1024 on each device

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import CASES, KEY, Case, array, every_case
-from closeness import NOISE_ULPS, assert_within_ulps
 from jax.sharding import AxisType, PartitionSpec
-from meshes import AUTO, EXPLICIT, Program, mesh, put, unknown_kind
 
 import flaxnoise
+from cases import CASES, KEY, Case, array, every_case
+from closeness import NOISE_ULPS, assert_within_ulps
+from meshes import AUTO, EXPLICIT, Program, mesh, put, unknown_kind
 
 ARRAYS = X, DX, WEIGHTS = array(8, 24), array(8, 24, seed=1), array(8, 24, seed=2)
 KEYS = jax.random.split(KEY, 8)

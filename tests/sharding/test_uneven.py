@@ -5,11 +5,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import KEY, array
 from jax.sharding import NamedSharding, PartitionSpec
-from meshes import AUTO, Program, bits_equal, every_backend, mesh, put
 
 import flaxnoise
+from cases import KEY, array
+from meshes import AUTO, Program, bits_equal, every_backend, mesh, put
 
 P = PartitionSpec
 

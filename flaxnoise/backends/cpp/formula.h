@@ -53,9 +53,11 @@ FLAXNOISE_INLINE typename E::Mask keeps(const uint32_t* words, uint32_t threshol
   return keeps<E>(kUpper ? w << 16 | w >> 16 : w, threshold);
 }
 
+// x itself for a factor of 1: XLA's threads flush subnormals to zero, and a product would.
 template <class E>
 FLAXNOISE_INLINE typename E::V times(typename E::V x, typename E::V factor) {
-  return factor == typename E::Compute{0} ? typename E::V{} : x * factor;
+  const typename E::V product = factor == typename E::Compute{1} ? x : x * factor;
+  return factor == typename E::Compute{0} ? typename E::V{} : product;
 }
 
 template <class E>
@@ -91,8 +93,8 @@ void keep(const Item& item, const uint32_t* words, int count, const char* x, cha
     });
   } else if (item.step == Step::blend) {
     each_element<type, true>(count, x, y, [=](V v, int i) {
-      return keeps<E, kUpper>(words + i, t) ? times<E>(v, factor) + kept
-                                            : times<E>(v, other) + dropped;
+      return keeps<E, kUpper>(words + i, t) ? plus<E>(times<E>(v, factor), kept)
+                                            : plus<E>(times<E>(v, other), dropped);
     });
   } else {
     each_element<type, false>(

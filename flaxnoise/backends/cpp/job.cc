@@ -62,7 +62,8 @@ void plan_keep(const Job& job, Item& item, const Line& constant, const Line& slo
     kept.offset = or_nothing(kept.offset);
     dropped.offset = or_nothing(dropped.offset);
     const bool zeros = dropped.factor == 0 && dropped.offset == 0 && kept.offset == 0;
-    item.step = zeros && kept.factor != 0 && std::isfinite(kept.factor) ? Step::drop : Step::blend;
+    const bool scales = kept.factor != 0 && kept.factor != 1 && std::isfinite(kept.factor);
+    item.step = zeros && scales ? Step::drop : Step::blend;
   }
   if (item.threshold == 0) {
     item.step = map_step(job, kept);

@@ -1,0 +1,118 @@
+"""What is compiled ahead of time: ours, Flax's, and the limits, on shapes that models have."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+import flaxnoise
+
+RATE, STDDEV = 0.3, 0.1
+
+
+class Case(NamedTuple):
+    """A function of (key, x), or of (key, x, *numbers), and the array that it is compiled for.
+
+    Attributes:
+        name: with dtype and shape, of the row in the report.
+        function: what is compiled.
+        shape: of x.
+        dtype: of x.
+        key_implementation: whose raw keys it gets.
+        keys: how many keys, in an array; 0 for a single one.
+        numbers: how many traced float32 numbers it takes besides.
+        devices: how many share x, cut along its first dimension.
+    """
+
+    name: str
+    function: Callable[..., jax.Array]
+    shape: tuple[int, ...]
+    dtype: jnp.dtype
+    key_implementation: str = "threefry2x32"
+    keys: int = 0
+    numbers: int = 0
+    devices: int = 1
+
+    def arguments(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+        key = jax.eval_shape(lambda: jax.random.PRNGKey(0, impl=self.key_implementation))
+        if self.keys:
+            key = jax.ShapeDtypeStruct((self.keys, *key.shape), key.dtype)
+        numbers = [jax.ShapeDtypeStruct((), jnp.float32)] * self.numbers
+        return key, jax.ShapeDtypeStruct(self.shape, self.dtype), *numbers
+
+
+def dropout(key, x):
+    return flaxnoise.dropout(key, x, RATE)
+
+
+def gaussian_noise(key, x):
+    return flaxnoise.gaussian_noise(key, x, STDDEV)
+
+
+def gaussian_dropout(key, x):
+    return flaxnoise.gaussian_dropout(key, x, RATE)
+
+
+def masked_gaussian_noise(key, x):
+    return flaxnoise.masked_gaussian_noise(key, x, RATE, STDDEV)
+
+
+def flax_dropout(key, x, implementation="threefry2x32"):
+    key = jax.random.wrap_key_data(key, impl=implementation)
+    return nn.Dropout(RATE, deterministic=False).apply({}, x, rngs={"dropout": key})
+
+
+def flax_dropout_rbg(key, x):
+    return flax_dropout(key, x, "rbg")
+
+
+def chain(noise):
+    """Bias, gelu, noise, residual: what stands around dropout in a transformer."""
+    return lambda key, x: x + noise(key, jax.nn.gelu(x + x[..., :1]))
+
+
+def gradient(function):
+    """The backward pass alone: the noise is drawn again, nothing else is computed."""
+    return lambda key, dy: jax.linear_transpose(lambda x: function(key, x), dy)(dy)[0]
+
+
+F32, BF16 = jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16)
+SQUARE = (1024, 1024)
+SHAPES = ((1 << 20,), SQUARE, (8, 128, 1024), (4, 16, 64, 256), (32, 197, 768))
+# Sizes that divide by four and rows that do not; those of 197 are attention weights.
+ODD_ROWS = ((8, 12, 197, 197), (1022, 1026))
+RAGGED = ((1023, 1025), (1_000_001,))
+CHAIN = "bias+gelu+{}+residual"
+
+CASES = (
+    *(Case("dropout", dropout, shape, F32) for shape in (*SHAPES, *ODD_ROWS)),
+    Case("dropout", dropout, SQUARE, BF16),
+    Case("dropout", dropout, ODD_ROWS[0], BF16),
+    *(Case("dropout, ragged", dropout, shape, F32) for shape in RAGGED),
+    Case("dropout, gradient", gradient(dropout), SQUARE, F32),
+    Case("dropout, gradient", gradient(dropout), SQUARE, BF16),
+    Case("dropout, traced rate", flaxnoise.dropout, SQUARE, F32, numbers=1),
+    Case("dropout, a key per example", jax.vmap(dropout), SQUARE, F32, keys=1024),
+    Case("dropout, four devices", dropout, (4096, 1024), F32, devices=4),
+    Case("dropout, four devices", dropout, (32, 197, 768), F32, devices=4),
+    *(Case("gaussian_noise", gaussian_noise, shape, F32) for shape in (SQUARE, *ODD_ROWS)),
+    Case("gaussian_noise", gaussian_noise, SQUARE, BF16),
+    Case("gaussian_dropout", gaussian_dropout, SQUARE, F32),
+    Case("gaussian_dropout, gradient", gradient(gaussian_dropout), SQUARE, F32),
+    Case("masked_gaussian_noise", masked_gaussian_noise, SQUARE, F32),
+    *(Case(CHAIN.format("dropout"), chain(dropout), SQUARE, dtype) for dtype in (F32, BF16)),
+    *(Case(CHAIN.format("gaussian_noise"), chain(gaussian_noise), SQUARE, d) for d in (F32, BF16)),
+    *(Case(CHAIN.format("nothing"), chain(lambda key, x: x), SQUARE, d) for d in (F32, BF16)),
+    Case("multiply", lambda key, x: x * 1.25, SQUARE, F32),
+    Case("flax.linen.Dropout, threefry2x32", flax_dropout, SQUARE, F32),
+    Case("flax.linen.Dropout, rbg", flax_dropout_rbg, SQUARE, F32, "rbg"),
+    Case(CHAIN.format("flax.linen.Dropout"), chain(flax_dropout), SQUARE, F32),
+    Case(
+        "x + s·jax.random.normal",
+        lambda key, x: x + STDDEV * jax.random.normal(key, x.shape, x.dtype),
+        SQUARE,
+        F32,
+    ),
+)

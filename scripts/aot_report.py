@@ -1,0 +1,98 @@
+"""Prints what each function compiles to on GPUs that are not here, and saves it.
+
+    JAX_PLATFORMS=cpu python scripts/aot_report.py [--devices h100 a100] [--output FILE]
+
+Machine instructions per element, kernels, widths of loads and stores, spills, temporaries, and the
+time per element that instructions and memory allow. Compiled ahead of time, not run. Needs the
+wheels that scripts/setup_aot.sh installs.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+
+import jax
+import jaxlib
+from aot import gpu
+from aot.cases import CASES, Case
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+# Published peaks: memory bandwidth in bytes/s; instructions/s: multiprocessors · 4 schedulers of
+# one warp instruction (32 lanes) a cycle · clock in Hz.
+MEMORY = {"h100": 3.35e12, "a100": 2.04e12}
+ISSUE = {"h100": 132 * 4 * 32 * 1.755e9, "a100": 108 * 4 * 32 * 1.41e9}
+
+
+def main() -> None:
+    arguments = _arguments()
+    rows = [
+        _row(device, case)
+        for device in arguments.devices
+        for case in track(CASES, f"compiling for {device}")
+    ]
+    _print(rows)
+    if arguments.output:
+        versions = {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+        report = {"how": "compiled ahead of time, not run", "versions": versions, "rows": rows}
+        arguments.output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--devices", nargs="+", default=gpu.DEVICES, choices=gpu.DEVICES)
+    parser.add_argument("--output", type=pathlib.Path)
+    return parser.parse_args()
+
+
+def _row(device: str, case: Case) -> dict:
+    program = gpu.compile_for(device, case.function, *case.arguments(), devices=case.devices)
+    main = program.main
+    moved = 2 * case.dtype.itemsize
+    return {
+        "device": device,
+        "case": case.name,
+        "shape": list(case.shape),
+        "dtype": case.dtype.name,
+        "kernels": len(program.kernels),
+        "instructions": round(main.instructions_per_element, 1),
+        "load": max(main.loads, default=0),
+        "store": max(main.stores, default=0),
+        "spilled": sum(kernel.spilled for kernel in program.kernels),
+        "temporary": round(program.temporary_bytes / math.prod(case.shape), 2),
+        "memory_ps": round(moved / MEMORY[device] * 1e12, 2),
+        "issue_ps": round(main.instructions_per_element / ISSUE[device] * 1e12, 2),
+    }
+
+
+def _print(rows: list[dict]) -> None:
+    table = Table(title="Compiled ahead of time, not run")
+    headings = {
+        "device": "device",
+        "case": "case",
+        "shape": "shape",
+        "dtype": "dtype",
+        "kernels": "kernels",
+        "instructions": "instructions\nper element",
+        "load": "load\nbytes",
+        "store": "store\nbytes",
+        "spilled": "spilled\nbytes",
+        "temporary": "temporary bytes\nper element",
+        "memory_ps": "memory allows\nps per element",
+        "issue_ps": "instructions allow\nps per element",
+    }
+    for heading in headings.values():
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console(width=160).print(table)
+
+
+def _cell(value: object) -> str:
+    return "×".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The form for GPUs, with the noise as one dimension, is the same function: here on the CPU."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flaxnoise.backends import xla
+
+KINDS = ("bits", "keep", "normal", "masked_normal", "uniform", "unit_uniform", "laplace")
+SHAPES = ((), (1,), (0, 3), (7,), (1025,), (6, 10), (33, 129), (3, 5, 1028), (2, 1, 4, 197))
+
+
+def drawn(operands: dict, *, flat: bool, dtype: jax.typing.DTypeLike, **params: object):
+    form = functools.partial(xla.affine, flat=flat, dtype=dtype, **params)
+    return np.asarray(jax.jit(form)(operands))
+
+
+def operands_of(kind: str, shape: tuple[int, ...], keys: int = 1) -> dict[str, jax.Array]:
+    batch, ones = (keys,), (1,) * len(shape)
+    words = jnp.arange(keys * 4, dtype=jnp.uint32).reshape(keys, 4) * jnp.uint32(0x9E3779B9)
+    operands = {"key": words}
+    if kind in ("keep", "masked_normal"):
+        operands["threshold"] = jnp.full((1, *ones), 0.3 * 2**31, jnp.uint32)
+    if kind != "bits":
+        x = np.random.default_rng(1).normal(size=(*batch, *shape))
+        operands |= {"x": jnp.asarray(x, jnp.float32)}
+        operands |= {
+            name: jnp.full((1, *ones), v, jnp.float32) for name, v in zip("bd", (0.7, 0.3))
+        }
+    return operands
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_flat_noise_is_the_same_for_every_shape(kind: str):
+    dtype = jnp.uint32 if kind == "bits" else jnp.float32
+    for shape, keys in itertools.product(SHAPES, (1, 3)):
+        operands = operands_of(kind, shape, keys)
+        params = {"kind": kind, "shape": shape, "global_shape": None, "dtype": dtype}
+        np.testing.assert_array_equal(
+            drawn(operands, flat=True, **params), drawn(operands, flat=False, **params)
+        )
+
+
+@pytest.mark.parametrize(
+    ("whole", "parts"),
+    [
+        ((8, 12), (4, 1)),
+        ((8, 12), (1, 3)),
+        ((4, 6), (2, 1)),
+        ((6, 7), (3, 1)),
+        ((4, 4, 8), (2, 2, 1)),
+    ],
+)
+@pytest.mark.parametrize("flat", [False, True])
+def test_shards_have_the_noise_of_the_whole(whole: tuple, parts: tuple, flat: bool):
+    key = {"key": jnp.arange(4, dtype=jnp.uint32)}
+    params = {"kind": "bits", "dtype": jnp.uint32, "flat": flat}
+    expected = drawn(key, shape=whole, global_shape=None, **params)
+    parts = (*parts, *(1,) * (len(whole) - len(parts)))
+    local = tuple(size // part for size, part in zip(whole, parts, strict=True))
+    for place in np.ndindex(parts):
+        first = [position * size for position, size in zip(place, local, strict=True)]
+        start = jnp.asarray([np.ravel_multi_index(first, whole), 0], jnp.uint32)
+        got = drawn({**key, "start": start}, shape=local, global_shape=whole, **params)
+        box = tuple(slice(at, at + size) for at, size in zip(first, local, strict=True))
+        np.testing.assert_array_equal(got, expected[box])

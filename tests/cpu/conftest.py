@@ -1,0 +1,25 @@
+"""Every SIMD target that this processor has, in one process."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from flaxnoise.backends import cpu_library
+
+MISSING = cpu_library.missing()
+TARGETS = cpu_library.simd_targets() if MISSING is None else ("none",)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _library() -> None:
+    if MISSING is not None:
+        pytest.skip(f"the cpu backend is missing: {MISSING}")
+
+
+@pytest.fixture(params=TARGETS)
+def simd(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs the test once for each target; the one in use before comes back."""
+    before = cpu_library.simd_target()
+    cpu_library.use_simd_target(request.param)
+    yield request.param
+    cpu_library.use_simd_target(before)
