@@ -10,10 +10,10 @@ Two processes of this machine, or of two machines that both reach the first one'
     python scripts/train_distributed.py --coordinator 127.0.0.1:9911 --processes 2 --process-id 0 &
     python scripts/train_distributed.py --coordinator 127.0.0.1:9911 --processes 2 --process-id 1
 
-On a cluster whose scheduler jax knows (Slurm, Open MPI, Kubernetes), start it everywhere with --detect.
-Whatever the layout, the number of devices and that of processes, the noise is the same, so that the
-losses are, up to the order of floating-point sums. With --checkpoint FOLDER a run that was stopped
-goes on where it was saved.
+On a cluster whose scheduler jax knows (Slurm, Open MPI, Kubernetes), start it with --detect on each
+machine. Whatever the layout, the number of devices and that of processes, the noise is the same, so
+that the losses are, up to the order of floating-point sums. With --checkpoint FOLDER a run that was
+stopped goes on where it was saved.
 """
 
 import json
@@ -39,9 +39,8 @@ def main() -> None:
     training = Training(layout, seed=arguments.seed)
     checkpoints = Checkpoints(arguments.checkpoint, every=arguments.save_every)
     first, training.state = checkpoints.latest(training.state)
-    say(
-        f"{layout}, {jax.process_count()} processes, {jax.device_count()} devices, from step {first}"
-    )
+    say(f"{layout}, {jax.process_count()} processes, {jax.device_count()} devices")
+    say(f"from step {first}")
 
     losses = []
     for step in range(first, arguments.steps):
@@ -61,7 +60,7 @@ def main() -> None:
 
 
 def batch(step: int, size: int) -> np.ndarray:
-    """Which images a step takes: a function of the step alone, so that a resumed run takes the same."""
+    """Which images a step takes: a function of the step, so that a resumed run takes the same."""
     return np.random.default_rng(step).choice(IMAGES, size, replace=False)
 
 

@@ -1,4 +1,4 @@
-"""Other processes of this machine: scripts/train_distributed.py, started, watched, and never left behind."""
+"""Other processes: scripts/train_distributed.py, started, watched, and never left behind."""
 
 import contextlib
 import json

@@ -27,10 +27,11 @@ _WITHOUT_DIMENSIONS = ("key", "start")  # operands of batch dimensions and words
 def partition_kernels(enable: bool = True) -> None:
     """Lets kernels run per shard on meshes with automatic axes, where xla serves by default.
 
-    To be called before functions are traced; those traced before keep xla. Has a price: a program with such a kernel cannot be
-    lowered against an AbstractMesh, and misses jax's persistent compilation cache in other
-    processes (unless jax_remove_custom_partitioning_ptr_from_cache_key is set). Meshes with
-    explicit axes and shard_map need none of this: there, kernels always run per shard.
+    To be called before functions are traced; those traced before may keep xla. Has a price: a
+    program with such a kernel cannot be lowered against an AbstractMesh, and misses jax's
+    persistent compilation cache in other processes (unless
+    jax_remove_custom_partitioning_ptr_from_cache_key is set). Meshes with explicit axes and
+    shard_map need none of this: there, kernels always run per shard.
 
     Args:
         enable: False returns to the default.

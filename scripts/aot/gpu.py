@@ -92,6 +92,8 @@ def compile_for(
     lowered = (
         jax.jit(function, out_shardings=cut).trace(*placed).lower(lowering_platforms=("cuda",))
     )
+    # Of an element of the result: the machine code stores pairs of bfloat16 as words.
+    size = jax.eval_shape(function, key, x, *numbers).dtype.itemsize
     with tempfile.TemporaryDirectory() as folder:
         # A name of its own, or XLA would take a kernel from its cache and dump nothing.
         compiled = lowered.compile(compiler_options={"xla_dump_to": folder, **EMITTER_DUMP})

@@ -21,7 +21,7 @@ class Checkpoints:
             self._args = ocp.args
 
     def latest(self, state: Any) -> tuple[int, Any]:
-        """The last step that was saved and its state, cut like the given one; else step 0 and that."""
+        """The last step saved and its state, cut like the one given; else step 0 and that one."""
         step = self._manager.latest_step() if self._manager else None
         if self._manager is None or step is None:
             return 0, state

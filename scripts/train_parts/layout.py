@@ -10,7 +10,7 @@ TENSOR_PARALLEL = 2
 
 
 class Layout:
-    """data: parameters everywhere; fsdp: each cut over all devices; tensor: hidden units cut in two."""
+    """Parameters everywhere (data), each cut over all devices (fsdp), or units in two (tensor)."""
 
     def __init__(self, name: str):
         model = TENSOR_PARALLEL if name == "tensor" else 1

@@ -11,7 +11,7 @@ import pytest
 from flaxnoise.backends import xla
 
 KINDS = ("bits", "keep", "normal", "masked_normal", "uniform", "unit_uniform", "laplace")
-SHAPES = ((), (1,), (0, 3), (7,), (1025,), (6, 10), (33, 129), (3, 5, 1028), (2, 1, 4, 197))
+SHAPES = ((), (0, 3), (7,), (6, 10), (33, 129), (3, 5, 1028))
 
 
 def drawn(operands: dict, *, flat: bool, dtype: jax.typing.DTypeLike, **params: object):
@@ -28,9 +28,7 @@ def operands_of(kind: str, shape: tuple[int, ...], keys: int = 1) -> dict[str, j
     if kind != "bits":
         x = np.random.default_rng(1).normal(size=(*batch, *shape))
         operands |= {"x": jnp.asarray(x, jnp.float32)}
-        operands |= {
-            name: jnp.full((1, *ones), v, jnp.float32) for name, v in zip("bd", (0.7, 0.3))
-        }
+        operands |= {"b": jnp.full((1, *ones), 0.7), "d": jnp.full((1, *ones), 0.3)}
     return operands
 
 

@@ -1,4 +1,4 @@
-"""Inside a shard_map of the user's own: the noise of the whole array, or noise of each rank's own."""
+"""In a shard_map of the user's own: the noise of the whole array, or noise of each rank's own."""
 
 import jax
 import jax.numpy as jnp
@@ -119,19 +119,18 @@ def test_without_it_every_shard_gets_the_same_noise():
     assert bits_equal(rows, jnp.broadcast_to(drop(jnp.ones((1, 33))), rows.shape))
 
 
-@pytest.mark.parametrize(
-    "impl", ["threefry2x32", "rbg", "unsafe_rbg", "threefry4x32", "philox4x32"]
-)
+# Not philox4x32: its fold_in is a program that jax cannot compile for several CPU devices.
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg", "threefry4x32"])
 @both_kinds
 def test_ranks_have_noise_of_their_own_and_a_tensor_parallel_group_shares_it(impl: str, kind):
-    key, x = jax.random.key(7, impl=impl), jnp.ones((2, 4, 33))
+    key, x, where = jax.random.key(7, impl=impl), jnp.ones((2, 4, 33)), mesh(kind)
 
     def local(key: jax.Array, x: jax.Array) -> jax.Array:
         return flaxnoise.dropout(flaxnoise.fold_in_axes(key, "a"), x, 0.5)
 
     spec = P("a", "b")
-    cut = jax.shard_map(local, mesh=mesh(kind), in_specs=(P(), spec), out_specs=spec)
-    y = jax.device_get(jax.jit(cut)(key, x))
+    cut = jax.shard_map(local, mesh=where, in_specs=(P(), spec), out_specs=spec)
+    y = jax.device_get(jax.jit(cut)(key, put(x, where, *spec)))
     for rank in (0, 1):
         own = flaxnoise.dropout(jax.random.fold_in(key, rank), x[:1, :1], 0.5)[0, 0]
         assert all(bits_equal(y[rank, member], own) for member in range(4))

@@ -1,4 +1,4 @@
-"""However x is cut, each element gets the noise that it gets on one device, and stays where it is."""
+"""However x is cut, each element gets the noise of one device, and stays where it is."""
 
 import functools
 import math

@@ -1,4 +1,4 @@
-"""partition_kernels: what it changes, what it costs, and what happens where jax has no such thing."""
+"""partition_kernels: what it changes and costs, and what happens where jax has no such thing."""
 
 import contextlib
 import warnings

@@ -19,7 +19,7 @@ def drop(x: jax.Array) -> jax.Array:
 
 
 def cut_inside(function: Callable, spec: PartitionSpec) -> Callable:
-    """The function, with its operand and result cut inside the program, where cuts may be uneven."""
+    """The function, its operand and result cut inside the program, where cuts may be uneven."""
 
     def whole(x: jax.Array) -> jax.Array:
         sharding = NamedSharding(mesh(AUTO), spec)

@@ -1,4 +1,4 @@
-"""FSDP and tensor parallelism: the parameters are cut, the losses are those of plain data parallelism."""
+"""FSDP and tensor parallelism: the parameters are cut, the losses stay."""
 
 from pathlib import Path
 
