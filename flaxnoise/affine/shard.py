@@ -32,7 +32,7 @@ def local_shard(spec: PartitionSpec) -> Iterator[None]:
         >>> def local(key, x):
         ...     with flaxnoise.local_shard(P("data")):
         ...         return flaxnoise.dropout(key, x, 0.5)
-        >>> mesh = jax.make_mesh((1,), ("data",))
+        >>> mesh = jax.make_mesh((1,), ("data",), (jax.sharding.AxisType.Auto,))
         >>> cut = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data"))
         >>> bool((cut(key, x) == flaxnoise.dropout(key, x, 0.5)).all())
         True
@@ -60,7 +60,7 @@ def fold_in_axes(key: jax.Array, axes: str | Sequence[str]) -> jax.Array:
         >>> from jax.sharding import PartitionSpec as P
         >>> def local(key, x):
         ...     return flaxnoise.dropout(flaxnoise.fold_in_axes(key, "data"), x, 0.5)
-        >>> mesh = jax.make_mesh((1,), ("data",))
+        >>> mesh = jax.make_mesh((1,), ("data",), (jax.sharding.AxisType.Auto,))
         >>> cut = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data"))
         >>> y = cut(key, x)
     """
