@@ -14,11 +14,12 @@ import pathlib
 
 import jax
 import jaxlib
-from aot import gpu
-from aot.cases import CASES, Case
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+from aot import gpu
+from aot.cases import CASES, Case
 
 # Published peaks: memory bandwidth in bytes/s; instructions/s: multiprocessors · 4 schedulers of
 # one warp instruction (32 lanes) a cycle · clock in Hz.

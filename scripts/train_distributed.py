@@ -25,6 +25,7 @@ start.initialize(arguments)  # before anything else touches jax
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
+
 from demo_parts import digits_data  # noqa: E402
 from train_parts.checkpoints import Checkpoints  # noqa: E402
 from train_parts.layout import Layout  # noqa: E402

@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from demo_parts.digits_data import CLASSES
 from flax import nnx
 
+from demo_parts.digits_data import CLASSES
 from flaxnoise.nnx import Dropout, GaussianNoise
 from train_parts.layout import Layout
 

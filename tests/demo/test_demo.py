@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from demo_parts import digits, speed, uncertainty
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "demo.py"

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from demo_parts import calibration, digits, digits_data
 from flax import nnx
+
+from demo_parts import calibration, digits, digits_data
 
 SEEDS = 2
 IMAGES = 60

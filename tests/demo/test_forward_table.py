@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from demo_parts import forward_table
 
 X = jnp.arange(10.0).reshape(5, 2)

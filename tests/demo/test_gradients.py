@@ -2,6 +2,7 @@
 
 import jax
 import pytest
+
 from demo_parts import gradients
 
 FROZEN = ("Dense_0 kernel", "Dense_0 bias")

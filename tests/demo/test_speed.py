@@ -2,9 +2,9 @@
 
 import jax.numpy as jnp
 import pytest
-from demo_parts import speed
 
 import flaxnoise
+from demo_parts import speed
 
 SIZE = 33 * 129 * 16
 

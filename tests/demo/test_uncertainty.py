@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from demo_parts import digits, uncertainty
 from demo_parts.digits_data import load
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+
 from demo_parts import digits_data
 from train_parts.checkpoints import Checkpoints
 from train_parts.layout import Layout
