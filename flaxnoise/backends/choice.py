@@ -39,6 +39,7 @@ BACKENDS = {
 }
 
 _forced = jax.make_user_context(default_value=None)
+_environment = os.environ.get(ENVIRONMENT)  # once: what jax has traced would not see a change
 
 
 @contextlib.contextmanager
@@ -46,7 +47,7 @@ def backend(name: str) -> Iterator[None]:
     """Forces one backend for what is traced inside: ``with flaxnoise.backend("xla"):``.
 
     Part of jax's cache keys: a function jitted before is traced again. The environment variable
-    FLAXNOISE_BACKEND does the same for a whole process; it is read when a function is traced.
+    FLAXNOISE_BACKEND does the same for a whole process; it is read when flaxnoise is imported.
 
     Args:
         name: one of ``flaxnoise.backends()``.
@@ -78,8 +79,7 @@ def forced_backend() -> str | None:
     name = _forced.value
     if name is not None:
         return name
-    name = os.environ.get(ENVIRONMENT)
-    return _known(name, ENVIRONMENT) if name else None
+    return _known(_environment, ENVIRONMENT) if _environment else None
 
 
 def form(platform: str, forced: str | None, **params: Any) -> Form:

@@ -136,6 +136,7 @@ def refuses(
     kind: Kind,
     partitioned: bool,
     exported: bool,
+    dtype: jax.typing.DTypeLike,
     shape: Sequence[Any],
     avals: Mapping[str, Any],
     **_: Any,
@@ -143,6 +144,8 @@ def refuses(
     """Why the kernel cannot serve a call, or None."""
     if kind not in _KINDS:
         return f"its kernel does not know noise of the kind {kind!r}."
+    if jnp.issubdtype(dtype, jnp.floating) and jnp.dtype(dtype).itemsize < 2:
+        return f"its kernel has no {jnp.dtype(dtype)}."
     if exported:
         return "exported programs must not depend on a library of this machine."
     if partitioned:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import pytest
 
 import flaxnoise
-from flaxnoise.backends import choice, cpu, cpu_library
+from flaxnoise.backends import cpu, cpu_library
 from flaxnoise.stream import variates
 
 KEY, X = jax.random.key(0), jnp.ones((4, 300))
@@ -27,8 +27,7 @@ def drop(x):
     return flaxnoise.dropout(KEY, x, 0.5)
 
 
-def test_the_kernel_serves_forward_and_gradient(monkeypatch):
-    monkeypatch.delenv(choice.ENVIRONMENT, raising=False)
+def test_the_kernel_serves_forward_and_gradient():
     assert lowered(drop, X).count(CALL) == 1
     gradient = lowered(jax.grad(lambda x: jnp.sum(drop(x) ** 2)), X)
     assert gradient.count(CALL) == 2
@@ -40,7 +39,6 @@ def test_a_forced_xla_calls_no_kernel():
 
 
 def test_a_missing_library_leaves_the_work_to_xla_and_says_why(monkeypatch):
-    monkeypatch.delenv(choice.ENVIRONMENT, raising=False)
     monkeypatch.setattr(cpu_library, "LIBRARY", "not_built.so")
     cpu_library._load.cache_clear()
     try:

@@ -1,5 +1,9 @@
 """``with flaxnoise.backend(…)``, FLAXNOISE_BACKEND and ``flaxnoise.backends()``."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -45,17 +49,30 @@ def test_unknown_names():
     assert str(error.value) == text
 
 
-def test_unknown_name_in_the_environment(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("FLAXNOISE_BACKEND", "triton")
-    with pytest.raises(ValueError, match="triton") as error:
-        flaxnoise.dropout(KEY, jnp.ones((2, 3, 5, 7)), 0.3)
-    assert str(error.value) == f"FLAXNOISE_BACKEND: must be one of {NAMES}, got 'triton'."
+def in_a_process_with(backend: str, program: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program where FLAXNOISE_BACKEND names a backend."""
+    lines = f"import jax, flaxnoise; KEY = jax.random.key(0); X = jax.numpy.ones(9); {program}"
+    environment = {**os.environ, "FLAXNOISE_BACKEND": backend}
+    return subprocess.run(
+        [sys.executable, "-c", lines], capture_output=True, text=True, env=environment, check=False
+    )
 
 
-def test_the_environment_chooses_and_the_context_wins(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("FLAXNOISE_BACKEND", "xla")
-    text = jax.jit(lambda x: flaxnoise.dropout(KEY, x, 0.3)).lower(X).as_text()
-    assert "custom_call" not in text
-    monkeypatch.setenv("FLAXNOISE_BACKEND", "triton")
-    with flaxnoise.backend("xla"):
-        assert jax.jit(lambda x: flaxnoise.dropout(KEY, x, 0.3)).lower(X).as_text() == text
+def test_unknown_name_in_the_environment():
+    ran = in_a_process_with("triton", "flaxnoise.dropout(KEY, X, 0.3)")
+    assert ran.returncode != 0
+    assert f"FLAXNOISE_BACKEND: must be one of {NAMES}, got 'triton'." in ran.stderr
+
+
+def test_the_environment_chooses():
+    program = "print(jax.jit(flaxnoise.dropout).lower(KEY, X, 0.3).as_text())"
+    ran = in_a_process_with("xla", program)
+    assert ran.returncode == 0, ran.stderr
+    assert "module @jit" in ran.stdout
+    assert "flaxnoise_affine" not in ran.stdout
+
+
+def test_the_context_wins_over_the_environment():
+    program = "exec(\"with flaxnoise.backend('xla'): print(flaxnoise.dropout(KEY, X, 1.0).sum())\")"
+    ran = in_a_process_with("triton", program)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "0.0"), ran.stderr
