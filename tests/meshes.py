@@ -20,6 +20,7 @@ AUTO, EXPLICIT = AxisType.Auto, AxisType.Explicit
 
 both_kinds = pytest.mark.parametrize("kind", [AUTO, EXPLICIT], ids=["auto", "explicit"])
 every_kernel = pytest.mark.parametrize("kernel", ["opaque", "cpu"], indirect=True)
+xla_and_cpu = pytest.mark.parametrize("served_by", ["xla", "cpu"], indirect=True)
 every_backend = pytest.mark.parametrize("served_by", ["xla", "opaque", "cpu"], indirect=True)
 
 _COLLECTIVE = re.compile(r"= .*? (all-\w+|collective-\w+|reduce-scatter)(?:-start)?\(")

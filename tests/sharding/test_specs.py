@@ -12,7 +12,7 @@ from jax.sharding import AxisType, PartitionSpec
 import flaxnoise
 from cases import KEY, array
 from closeness import assert_within_ulps
-from meshes import Program, bits_equal, both_kinds, every_backend, mesh, put
+from meshes import Program, bits_equal, both_kinds, every_backend, mesh, put, xla_and_cpu
 
 P = PartitionSpec
 X = array(24, 56, 3)  # more than a chunk of 1024 on each device
@@ -68,7 +68,7 @@ def test_noise_and_place_of_each_element_are_the_same(
 
 @pytest.mark.parametrize("spec", SPECS[1:4], ids=str)
 @both_kinds
-@every_backend
+@xla_and_cpu
 def test_noise_shared_along_a_dimension_is_shared_by_the_devices(
     served_by: str, kind: AxisType, spec: PartitionSpec
 ):
@@ -92,7 +92,7 @@ def test_shards_of_one_element(served_by: str, kind: AxisType):
 
 
 @both_kinds
-@every_backend
+@xla_and_cpu
 def test_arrays_without_dimensions_or_elements(served_by: str, kind: AxisType):
     def functions(scalar: jax.Array, empty: jax.Array) -> tuple[jax.Array, jax.Array]:
         return flaxnoise.dropout(KEY, scalar, 0.3), flaxnoise.dropout(KEY, empty, 0.3)
@@ -105,7 +105,7 @@ def test_arrays_without_dimensions_or_elements(served_by: str, kind: AxisType):
 
 
 @both_kinds
-@every_backend
+@xla_and_cpu
 def test_parameters_per_channel_are_cut_like_the_channels(served_by: str, kind: AxisType):
     """The gradient in stddev adds up over the other axis, which is all that is communicated."""
     weights, stddev = array(24, 56, seed=1), jnp.linspace(0.1, 1, 56)
@@ -130,7 +130,7 @@ def test_parameters_per_channel_are_cut_like_the_channels(served_by: str, kind: 
 
 
 @both_kinds
-@every_backend
+@xla_and_cpu
 @pytest.mark.parametrize("cut_x", [True, False], ids=["x", "rate"])
 def test_gradients_are_cut_like_x_and_parameter_where_those_differ(
     served_by: str, kind: AxisType, cut_x: bool
