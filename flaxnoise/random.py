@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from flaxnoise import arguments
 from flaxnoise.affine import affine, located
+from flaxnoise.affine.inlining import FLAT
 from flaxnoise.stream import threshold as _threshold
 from flaxnoise.stream.noise import Kind
 
@@ -198,7 +199,7 @@ def _draw(
     return _values(key, rate, kind, _shape(owner, shape), jnp.dtype(dtype))
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
+@functools.partial(jax.jit, static_argnums=(2, 3, 4), inline=FLAT)
 def _values(
     key: jax.Array, rate: Any, kind: Kind, shape: tuple[int, ...], dtype: jnp.dtype
 ) -> jax.Array:

@@ -83,14 +83,6 @@ def available(name: str) -> str:
     return name
 
 
-def unknown_kind(name: str, function: Callable, *arguments: Any) -> str | None:
-    """Why a kernel cannot draw the kinds of noise that a function asks for, or None."""
-    kinds = set(re.findall(r"\bkind=(\w+)", str(jax.make_jaxpr(function)(*arguments))))
-    free = {"shape": (), "avals": {}, "partitioned": False, "exported": False}
-    reasons = (choice.BACKENDS[name].refuses(kind=kind, **free) for kind in kinds)
-    return next((reason for reason in reasons if reason), None)
-
-
 def bits_equal(x: jax.typing.ArrayLike, y: jax.typing.ArrayLike) -> bool:
     """Same shape and values, none of them NaN."""
     return x.shape == y.shape and bool(jnp.array_equal(jax.device_get(x), jax.device_get(y)))

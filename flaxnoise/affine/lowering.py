@@ -23,7 +23,6 @@ _NO_MESH = jax.sharding.AbstractMesh((), ())
 def _lower(
     ctx: mlir.LoweringRuleContext,
     *values: Any,
-    platform: str,
     names: tuple[str, ...],
     backend: str | None,
     sharding: Any,
@@ -31,6 +30,9 @@ def _lower(
 ) -> Sequence[Any]:
     del sharding  # a part of the output's type by now
     cut = surroundings(ctx)
+    platforms = ctx.platforms or ctx.module_context.platforms
+    # Programs for several platforms are exported ones, which the xla form serves on all of them.
+    platform = platforms[0] if len(platforms) == 1 else "several"
     form = choice.form(
         platform,
         backend,
@@ -81,8 +83,6 @@ def _shapes(avals: Sequence[Any]) -> list[tuple[int, ...]]:
     return [aval.shape for aval in avals]
 
 
-for _platform in ("cpu", "cuda", "rocm", "tpu"):
-    mlir.register_lowering(
-        affine_p, functools.partial(_lower, platform=_platform), platform=_platform
-    )
-mlir.register_lowering(affine_p, functools.partial(_lower, platform="other"))
+# One rule for all platforms: jax 0.10 cannot lower for several platforms what is not cacheable and
+# has one for each. Not cacheable: a kernel has to see whose array it is given, not a copy's name.
+mlir.register_lowering(affine_p, _lower, cacheable=False)

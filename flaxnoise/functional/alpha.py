@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
+from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import apply, precision
 from flaxnoise.functional.spatial import between_batch_and_features
 from flaxnoise.stream.threshold import realised_rate, threshold
@@ -84,7 +85,7 @@ def feature_alpha_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLi
     return _alpha_dropout(arguments.single_key(owner, key), x, rate, dims)
 
 
-@functools.partial(jax.jit, static_argnames="dims", inline=True)
+@functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
 def _alpha_dropout(
     key: jax.Array, x: jax.Array, rate: jax.Array, dims: tuple[int, ...]
 ) -> jax.Array:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from flaxnoise import arguments, random
+from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import precision
 
 
@@ -134,7 +135,7 @@ def _drop_block(
     return x if x.size == 0 else _blocks(key, x, rate, sides)
 
 
-@functools.partial(jax.jit, static_argnames="sides", inline=True)
+@functools.partial(jax.jit, static_argnames="sides", inline=FLAT)
 def _blocks(key: jax.Array, x: jax.Array, rate: jax.Array, sides: tuple[int, ...]) -> jax.Array:
     # Drawn again for the backward pass, so that no mask is kept for it.
     words = arguments.key_words(key)

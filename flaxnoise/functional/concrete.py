@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments, random
+from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import precision
 
 LARGEST = 16.0  # of |logit|: rates closer to 0 or 1 than 1.1e-7 are not told apart
@@ -102,7 +103,7 @@ def concrete_dropout_penalty(
     return jnp.asarray(weight * square / kept + entropy * inputs * negative_entropy)
 
 
-@functools.partial(jax.jit, static_argnames="dims", inline=True)
+@functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
 def _concrete(
     key: jax.Array,
     x: jax.Array,

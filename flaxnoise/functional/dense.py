@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from flaxnoise import arguments, random
 from flaxnoise.affine import affine
+from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import precision
 
 
@@ -71,7 +72,7 @@ def noisy_dense(
     return form(key, x, matrix, shift, matrix_stddev, shift_stddev)
 
 
-@functools.partial(jax.jit, inline=True)
+@functools.partial(jax.jit, inline=FLAT)
 def _factorised(
     key: jax.Array,
     x: jax.Array,
@@ -89,7 +90,7 @@ def _factorised(
     return x @ kernel + bias + noise
 
 
-@functools.partial(jax.jit, inline=True)
+@functools.partial(jax.jit, inline=FLAT)
 def _independent(
     key: jax.Array,
     x: jax.Array,

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments, random
+from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import apply, bernoulli, precision
 
 Mode = Literal["row", "batch"]
@@ -155,7 +156,7 @@ def _branch(owner: str, branch: Callable[[jax.Array], jax.Array], x: jax.Array) 
     return y
 
 
-@functools.partial(jax.jit, static_argnames=("dims", "scale"), inline=True)
+@functools.partial(jax.jit, static_argnames=("dims", "scale"), inline=FLAT)
 def _drop_path(
     key: jax.Array, x: jax.Array, rate: jax.Array, dims: tuple[int, ...], scale: bool
 ) -> jax.Array:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
+from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import apply, bernoulli, finite, precision
 
 
@@ -126,7 +127,7 @@ def masked_gaussian_noise(
     return _masked_gaussian_noise(arguments.single_key(owner, key), x, rate, stddev, dims)
 
 
-@functools.partial(jax.jit, static_argnames="dims", inline=True)
+@functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
 def _gaussian_dropout(
     key: jax.Array, x: jax.Array, rate: jax.Array, dims: tuple[int, ...]
 ) -> jax.Array:
@@ -137,14 +138,14 @@ def _gaussian_dropout(
     return apply("normal", key, x, dims, a=1.0, b=stddev)
 
 
-@functools.partial(jax.jit, static_argnames="dims", inline=True)
+@functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
 def _gaussian_noise(
     key: jax.Array, x: jax.Array, stddev: jax.Array, dims: tuple[int, ...]
 ) -> jax.Array:
     return apply("normal", key, x, dims, a=1.0, d=finite(stddev, precision(x)))
 
 
-@functools.partial(jax.jit, static_argnames="dims", inline=True)
+@functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
 def _masked_gaussian_noise(
     key: jax.Array, x: jax.Array, rate: jax.Array, stddev: jax.Array, dims: tuple[int, ...]
 ) -> jax.Array:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from flaxnoise import arguments
+from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import apply, bernoulli, finite, precision
 
 
@@ -57,7 +58,7 @@ def salt_and_pepper_noise(
     return _salt_and_pepper(arguments.single_key(owner, key), x, rate, low, high, dims)
 
 
-@functools.partial(jax.jit, static_argnames="dims", inline=True)
+@functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
 def _salt_and_pepper(
     key: jax.Array,
     x: jax.Array,

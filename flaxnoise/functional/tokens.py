@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments, random
+from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.zeroing import scaled_dropout
 
 
@@ -83,7 +84,7 @@ def word_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> ja
     return scaled_dropout(arguments.single_key("word_dropout", key), x, rate, (x.ndim - 1,))
 
 
-@functools.partial(jax.jit, inline=True)
+@functools.partial(jax.jit, inline=FLAT)
 def _token_dropout(
     key: jax.Array, ids: jax.Array, rate: jax.Array, mask_id: jax.Array, protected: jax.Array
 ) -> jax.Array:

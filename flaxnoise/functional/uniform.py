@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax
 
 from flaxnoise import arguments
+from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import apply, finite, precision
 from flaxnoise.stream.noise import Kind
 
@@ -129,7 +130,7 @@ def _scaled(
     return _apply(arguments.single_key(owner, key), x, scale, kind, dims, coefficient)
 
 
-@functools.partial(jax.jit, static_argnames=("kind", "dims", "coefficient"), inline=True)
+@functools.partial(jax.jit, static_argnames=("kind", "dims", "coefficient"), inline=FLAT)
 def _apply(
     key: jax.Array,
     x: jax.Array,

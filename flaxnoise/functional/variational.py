@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
+from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import apply, precision
 
 # Constants k₁, k₂, k₃ of Molchanov et al. 2017, equation 14.
@@ -85,7 +86,7 @@ def variational_dropout_kl(log_alpha: jax.typing.ArrayLike) -> jax.Array:
     return K1 * jax.nn.sigmoid(-K2 - K3 * log_alpha) + 0.5 * jax.nn.softplus(-log_alpha)
 
 
-@functools.partial(jax.jit, static_argnames="dims", inline=True)
+@functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
 def _variational_dropout(
     key: jax.Array, x: jax.Array, log_alpha: jax.Array, dims: tuple[int, ...]
 ) -> jax.Array:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax
 
 from flaxnoise import arguments
+from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import apply, bernoulli, precision
 
 
@@ -55,7 +56,7 @@ def dropout(
     return scaled_dropout(arguments.single_key("dropout", key), x, rate, dims)
 
 
-@functools.partial(jax.jit, static_argnames="dims", inline=True)
+@functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
 def scaled_dropout(
     key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike, dims: tuple[int, ...]
 ) -> jax.Array:

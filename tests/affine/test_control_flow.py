@@ -25,7 +25,7 @@ def test_scan_draws_what_the_loop_draws(case: Case):
         case.assert_equal(y, case(key, x), x)
 
 
-@every_case
+@few_cases
 def test_gradient_through_a_scan(case: Case):
     """In x of each step, and in what all steps share."""
 
@@ -42,7 +42,7 @@ def test_gradient_through_a_scan(case: Case):
         case.assert_equal(found[i], case.tangent(KEYS[i], xs[i], WEIGHTS[i]), WEIGHTS[i])
 
 
-@every_case
+@few_cases
 def test_gradient_through_the_carry_of_a_scan(case: Case):
     def loss(x: jax.Array) -> jax.Array:
         y, _ = lax.scan(lambda x, key: (case(key, x), None), x, KEYS)

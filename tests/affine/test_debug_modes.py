@@ -43,7 +43,7 @@ def test_nor_without_jit(case: Case):
         jax.block_until_ready(jax.grad(lambda x: case(KEY, x).sum())(X))
 
 
-@every_case
+@few_cases
 def test_checkify_finds_nothing_and_changes_nothing(case: Case):
     def step(x: jax.Array, *params: jax.Array) -> tuple[jax.Array, jax.Array]:
         y, pull = jax.vjp(lambda x: case(KEY, x, *params), x)

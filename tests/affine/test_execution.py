@@ -37,18 +37,19 @@ def test_donation_through_value_and_gradient(case: Case):
 
 def test_threads_that_trace_and_run_at_once_do_not_disturb_each_other():
     """Each thread has shapes and keys of its own, some of them in 64-bit mode."""
+    cases = CASES[:2]
 
     def work(thread: int) -> list[np.ndarray]:
         with jax.enable_x64(thread % 2 == 1):
             x = jnp.asarray(np.ones((thread + 1, 7)), jnp.float32)
-            keys = jax.random.split(jax.random.key(thread), len(CASES))
+            keys = jax.random.split(jax.random.key(thread), len(cases))
             return [
                 np.asarray(jax.grad(lambda x, c=case, k=key: jnp.vdot(x, c(k, x)))(x))
-                for case, key in zip(CASES, keys, strict=True)
+                for case, key in zip(cases, keys, strict=True)
             ]
 
-    with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(work, range(8)))
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(work, range(4)))
     for thread, results in enumerate(together):
         for one, alone in zip(results, work(thread), strict=True):
             np.testing.assert_array_equal(one, alone)
@@ -56,7 +57,7 @@ def test_threads_that_trace_and_run_at_once_do_not_disturb_each_other():
 
 def test_threads_that_run_one_program_get_the_noise_of_their_keys():
     keys = jax.random.split(KEY, 32)
-    programs = [jax.jit(case) for case in CASES]
+    programs = [jax.jit(case) for case in CASES[:4]]
     for program in programs:
         program(keys[0], X)
     calls = [(program, key) for key in keys for program in programs]

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from cases import CASES, KEY, Case, array, every_case, few_cases
+from cases import CASES, KEY, Case, array, few_cases
 
 X, WEIGHTS = array(6, 33), array(6, 33, seed=1)
 WORDS = jax.random.key_data(KEY)
@@ -40,7 +40,7 @@ def test_of_fixed_and_symbolic_shapes(case: Case, shape: str):
     assert_right(case, exported(case, shape))
 
 
-@every_case
+@few_cases
 def test_for_several_platforms_at_once(case: Case):
     program = exported(case, "b, 33", platforms=("cpu", "cuda", "rocm", "tpu"))
     assert program.platforms == ("cpu", "cuda", "rocm", "tpu")

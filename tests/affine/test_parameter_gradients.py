@@ -111,3 +111,16 @@ def test_bfloat16_gradients_are_summed_in_float32():
     assert abs(found - n.sum()) <= allowed
     # What a sum in bfloat16 could not reach: half a step of its result alone.
     assert allowed < float(jnp.finfo(jnp.bfloat16).eps) / 4 * abs(n.sum())
+
+
+def test_gradient_of_a_rate_that_scales_complex_numbers():
+    (case,) = (case for case in CASES if case.name == "gaussian_dropout")
+    x, weights = array(5, 33, dtype=jnp.complex64), array(5, 33, dtype=jnp.complex64, seed=1)
+
+    def gradient(f: Callable) -> jax.Array:
+        return jax.jit(jax.grad(lambda rate: jnp.real(jnp.vdot(weights, f(KEY, x, rate)))))(0.3)
+
+    terms = 2 * jnp.vdot(abs(weights), abs(x) + abs(case(KEY, x)))
+    error = abs(gradient(case) - gradient(case.expected))
+    # A sum of two parts of each element, in two orders; ds/drate is below 4 at 0.3.
+    assert error <= (NOISE_ULPS + 4 + 2 * x.size) * FLOAT32_ULP * 4 * terms

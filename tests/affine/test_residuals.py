@@ -30,7 +30,7 @@ def test_only_a_learned_scale_saves_x_and_nothing_else_of_its_size(
     assert len(large) == case.saves_x
 
 
-@pytest.mark.parametrize("broadcast_dims", [(), (0,), (1,)])
+@pytest.mark.parametrize("broadcast_dims", [(), (1,)])
 @every_case
 def test_no_noise_is_saved_not_even_of_the_size_that_is_broadcast(
     case: Case, broadcast_dims: tuple[int, ...]
@@ -38,7 +38,6 @@ def test_no_noise_is_saved_not_even_of_the_size_that_is_broadcast(
     def call(key: jax.Array, x: jax.Array, *params: jax.Array) -> jax.Array:
         return case.function(key, x, *params, broadcast_dims=broadcast_dims)
 
-    testing.assert_no_noise_residuals(call, KEY, X, *case.params)
     testing.assert_no_noise_residuals(jax.jit(call), KEY, X, *case.params)
 
 

@@ -46,7 +46,7 @@ def test_vjp_can_be_called_again_with_another_cotangent(case: Case):
         case.assert_equal(pull(cotangent)[0], case.tangent(KEY, X, cotangent), cotangent)
 
 
-@every_case
+@few_cases
 def test_gradient_in_x_and_parameters_at_once(case: Case):
     """The pair of a joint gradient is what two separate ones give."""
     learned = tuple(2 + i for i in case.learned)

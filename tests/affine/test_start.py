@@ -7,7 +7,7 @@ import pytest
 
 import flaxnoise
 import reference
-from cases import KEY, Case, array, every_case
+from cases import KEY, Case, array, few_cases
 from closeness import NOISE_ULPS
 from flaxnoise.affine import affine
 from flaxnoise.arguments import key_words
@@ -63,7 +63,7 @@ def test_rows_of_a_shard_are_rows_of_the_whole():
     assert jnp.array_equal(part, whole[3:6])
 
 
-@every_case
+@few_cases
 def test_an_array_of_2_to_the_36_elements_is_lowered(case: Case):
     """By its type alone; index arithmetic of 64 bits is in the program, without 64-bit mode."""
     x = jax.ShapeDtypeStruct((2**12, 2**24), jnp.bfloat16)

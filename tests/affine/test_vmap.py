@@ -75,7 +75,7 @@ def test_vmap_of_grad_and_grad_of_vmap(case: Case):
         case.assert_equal(outside[i], expected, weights)
 
 
-@every_case
+@few_cases
 def test_gradient_of_an_x_shared_by_all_keys_is_the_sum(case: Case):
     x, weights = X[0], array(4, 5, seed=1)
 

@@ -1,5 +1,6 @@
 """Every SIMD target that this processor has, in one process."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,9 @@ TARGETS = cpu_library.simd_targets() if MISSING is None else ("none",)
 @pytest.fixture(autouse=True, scope="session")
 def _library() -> None:
     if MISSING is not None:
-        pytest.skip(f"the cpu backend is missing: {MISSING}")
+        compiler = shutil.which("c++")
+        assert compiler is None, f"{compiler} is here, and the cpu backend is missing: {MISSING}"
+        pytest.skip(f"there is no C++ compiler, and the cpu backend is missing: {MISSING}")
 
 
 @pytest.fixture(params=TARGETS)

@@ -1,4 +1,5 @@
-// The hot path, dropout of a whole chunk: y = keep ? x·factor : 0, without a buffer of words in between.
+// The hot path, dropout of a whole chunk: y = keep ? x·factor : 0, without a buffer of words in
+// between.
 #pragma once
 
 #include "formula.h"
@@ -32,7 +33,8 @@ void drop_chunk(const Schedule& s, uint32_t first, const Item& item, const char*
   each_block(s, first, 0, HALF / 4, order, [=](int offset, const Words& w) {
     const char* from = x + offset * kSize;
     char* to = y + offset * kSize;
-    // Of the next chunk: the two halves are two streams of 2 kB, too short for the hardware to foresee.
+    // Of the next chunk: the two halves are two streams of 2 kB, too short for the hardware to
+    // foresee.
     for (int i = 0; i < kBlock; i += 64) {
       __builtin_prefetch(from + CHUNK * kSize + i);
       __builtin_prefetch(to + CHUNK * kSize + i, 1);
@@ -41,8 +43,7 @@ void drop_chunk(const Schedule& s, uint32_t first, const Item& item, const char*
       const U32 low = even((U32)w.w0, (U32)w.w2), high = even((U32)w.w1, (U32)w.w3);
       const U32 x0 = load<U32>(from), x1 = load<U32>(from + HALF * kSize);
       store(to, drop_pairs(x0, low, high, t, factor));
-      store(to + HALF * kSize,
-            drop_pairs(x1, swap_halves(low), swap_halves(high), t, factor));
+      store(to + HALF * kSize, drop_pairs(x1, swap_halves(low), swap_halves(high), t, factor));
     } else {
       const U64 a = (U64)first_pair(w), b = (U64)second_pair(w);
       const U32 words[] = {(U32)zip_low(a, b), (U32)zip_high(a, b)};

@@ -1,4 +1,5 @@
-// Loads and stores of x and y: a vector of elements, in the precision that the formula is computed in.
+// Loads and stores of x and y: a vector of elements, in the precision that the formula is computed
+// in.
 #pragma once
 
 #include "job.h"

@@ -1,7 +1,7 @@
 // y = x·(a + b·n) + (c + d·n) for up to a chunk of elements whose words or noise are there.
 //
-// A factor of exactly 0 gives 0 whatever x is, and an offset of exactly 0 adds nothing, not even to the sign of
-// a zero: so it is made −0.
+// A factor of exactly 0 gives 0 whatever x is, and an offset of exactly 0 adds nothing, not even to
+// the sign of a zero: so it is made −0.
 #pragma once
 
 #include "element.h"
@@ -88,9 +88,8 @@ void keep(const Item& item, const uint32_t* words, int count, const char* x, cha
   const V factor = all<V>(static_cast<C>(item.first.factor));
   const V other = all<V>(static_cast<C>(item.second.factor));
   if (item.step == Step::drop) {
-    each_element<type, true>(count, x, y, [=](V v, int i) {
-      return keeps<E, kUpper>(words + i, t) ? v * factor : V{};
-    });
+    each_element<type, true>(
+        count, x, y, [=](V v, int i) { return keeps<E, kUpper>(words + i, t) ? v * factor : V{}; });
   } else if (item.step == Step::blend) {
     each_element<type, true>(count, x, y, [=](V v, int i) {
       return keeps<E, kUpper>(words + i, t) ? plus<E>(times<E>(v, factor), kept)
@@ -119,8 +118,8 @@ void noise(const Item& item, const float* noise, int count, const char* x, char*
       return each_element<type, true>(
           count, x, y, [=](V v, int i) { return plus<E>(times<E>(v, all<V>(a)), n(i) * d + c); });
     case Step::scale:
-      return each_element<type, true>(
-          count, x, y, [=](V v, int i) { return times<E>(v, n(i) * b + a); });
+      return each_element<type, true>(count, x, y,
+                                      [=](V v, int i) { return times<E>(v, n(i) * b + a); });
     default:
       return each_element<type, true>(count, x, y, [=](V v, int i) {
         return plus<E>(times<E>(v, n(i) * b + a), n(i) * d + c);

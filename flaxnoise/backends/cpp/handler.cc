@@ -1,4 +1,5 @@
-// The XLA FFI handler: checks what it is given, makes a job of it, and runs that on XLA's own threads.
+// The XLA FFI handler: checks what it is given, makes a job of it, and runs that on XLA's own
+// threads.
 #include <algorithm>
 #include <array>
 #include <string>
@@ -85,7 +86,8 @@ Type type_of(DataType type) {
   }
 }
 
-// The buffer as an operand: batch dimensions of size 1 or the batch's, then exactly the dimensions `rest`.
+// The buffer as an operand: batch dimensions of size 1 or the batch's, then exactly the dimensions
+// `rest`.
 Operand operand(std::string_view name, const ffi::AnyBuffer& buffer, const Job& job, DataType type,
                 const std::vector<int64_t>& rest) {
   const Dimensions shape = buffer.dimensions();
@@ -108,14 +110,14 @@ Operand operand(std::string_view name, const ffi::AnyBuffer& buffer, const Job& 
   for (size_t axis = rank; axis-- > 0;) {
     if (shape[axis] != 1 && shape[axis] != job.batch[axis]) {
       fail(name,
-           "1 or " + std::to_string(job.batch[axis]) + " long in dimension " +
-               std::to_string(axis),
+           "1 or " + std::to_string(job.batch[axis]) + " long in dimension " + std::to_string(axis),
            "the shape " + shape_text(shape));
     }
     result.strides[axis] = shape[axis] == 1 ? 0 : stride;
     stride *= shape[axis];
   }
-  // Never dereferenced where nothing is to be computed; null stands for an operand that is not there.
+  // Never dereferenced where nothing is to be computed; null stands for an operand that is not
+  // there.
   static constexpr char kEmpty = 0;
   result.data = static_cast<const char*>(buffer.untyped_data());
   if (result.data == nullptr) result.data = &kEmpty;
@@ -226,8 +228,8 @@ Job job_of(std::string_view kind, std::string_view operands, ffi::Span<const int
     fail("operands", "with x where there is a or b, and there alone",
          "'" + std::string(operands) + "'");
   }
-  const bool drops = job.kind == Kind::masked_normal ||
-                     (job.kind == Kind::keep && job.threshold.data == nullptr);
+  const bool drops =
+      job.kind == Kind::masked_normal || (job.kind == Kind::keep && job.threshold.data == nullptr);
   if (drops && job.threshold.data == nullptr) {
     fail("operands", "with a threshold for this kind", "'" + std::string(operands) + "'");
   }
@@ -254,8 +256,7 @@ ffi::Error affine(ffi::ThreadPool pool, std::string_view kind, std::string_view 
     return ffi::Error::Success();
   }
   const int64_t helpers = std::min(pool.num_threads(), tasks) - 1;
-  in_parallel(
-      tasks, helpers, [&](auto task) { pool.Schedule(std::move(task)); }, work);
+  in_parallel(tasks, helpers, [&](auto task) { pool.Schedule(std::move(task)); }, work);
   return ffi::Error::Success();
 } catch (const Mistake& mistake) {
   return ffi::Error::InvalidArgument(mistake.text);

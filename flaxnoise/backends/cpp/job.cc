@@ -36,8 +36,8 @@ double read(const char* data, double absent) {
   return static_cast<double>(value);
 }
 
-// Adding -0 changes nothing, not even the sign of a zero: so it stands for a term that is absent, and for an
-// offset of 0.
+// Adding -0 changes nothing, not even the sign of a zero: so it stands for a term that is absent,
+// and for an offset of 0.
 double or_nothing(double offset) { return offset == 0 ? -0.0 : offset; }
 
 Step map_step(const Job& job, Line& line) {

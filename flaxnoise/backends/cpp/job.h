@@ -14,7 +14,8 @@ enum class Type { f32, f64, bf16, f16, boolean, u32 };
 
 constexpr int kMaxRank = 16;
 
-// An operand with batch dimensions in front: its strides along them, in bytes, 0 where it has size 1.
+// An operand with batch dimensions in front: its strides along them, in bytes, 0 where it has
+// size 1.
 struct Operand {
   const char* data = nullptr;
   int64_t strides[kMaxRank] = {};
@@ -31,7 +32,8 @@ struct Job {
   int batch_rank = 0;
   int64_t batch[kMaxRank] = {};
 
-  // An item is a box of the global array: runs of consecutive indices, one for each position in the outer dimensions.
+  // An item is a box of the global array: runs of consecutive indices, one for each position in the
+  // outer dimensions.
   int64_t run = 1;
   int outer_rank = 0;
   int64_t outer[kMaxRank] = {};
@@ -71,7 +73,8 @@ struct Item {
   char* y;
 };
 
-// What a thread keeps between the pieces of an item, so that short runs in one chunk share its words.
+// What a thread keeps between the pieces of an item, so that short runs in one chunk share its
+// words.
 struct Scratch {
   struct Filled {
     uint64_t chunk = 0;

@@ -10,11 +10,12 @@
 
 namespace flaxnoise {
 
-// Calls work(i) for each i in [0, tasks), here and on up to `helpers` threads that schedule(function) provides.
+// Calls work(i) for each i in [0, tasks), here and on up to `helpers` threads that
+// schedule(function) provides.
 //
-// The caller takes tasks itself and waits for those alone that have begun elsewhere: so it needs no thread but its own,
-// and any number of callers may share a pool of any size. A helper that comes too late finds nothing to do, and nothing
-// of the caller's is touched by it.
+// The caller takes tasks itself and waits for those alone that have begun elsewhere: so it needs no
+// thread but its own, and any number of callers may share a pool of any size. A helper that comes
+// too late finds nothing to do, and nothing of the caller's is touched by it.
 template <class Schedule, class Work>
 void in_parallel(int64_t tasks, int64_t helpers, Schedule&& schedule, const Work& work) {
   struct State {

@@ -1,17 +1,20 @@
-// Philox4x32-10 (Salmon et al. 2011) on vectors: a 64-bit lane holds a block, its words in the lower halves.
+// Philox4x32-10 (Salmon et al. 2011) on vectors: a 64-bit lane holds a block, its words in the
+// lower halves.
 //
-// The upper halves may hold anything: a product reads lower halves alone, so that a whole product serves as
-// its lower word, and a round of two blocks' halves is two products, two shifts and two exclusive ors.
+// The upper halves may hold anything: a product reads lower halves alone, so that a whole product
+// serves as its lower word, and a round of two blocks' halves is two products, two shifts and two
+// exclusive ors.
 #pragma once
 
-#include "vector.h"
 #include "stream.h"
+#include "vector.h"
 
 namespace flaxnoise {
 namespace {
 
-// What the rounds add to the blocks of one key, domain and upper half of the block number. The first counter
-// word alone differs between blocks, so that parts of the first three rounds are here, too.
+// What the rounds add to the blocks of one key, domain and upper half of the block number. The
+// first counter word alone differs between blocks, so that parts of the first three rounds are
+// here, too.
 struct Schedule {
   U64 round0, round1_c0, round1_c2, round2_c2;
   U64 k0[ROUNDS], k1[ROUNDS];
@@ -73,11 +76,11 @@ FLAXNOISE_INLINE void philox(const Schedule& s, const U64 (&block)[G], Words (&w
   for (int g = 0; g < G; ++g) words[g] = {c0[g], p1[g], c2[g], p0[g]};
 }
 
-// Calls sink(offset of the first element, words) for each vector of blocks in [begin, end) of a chunk, and some
-// beyond. `order` says which block of the vector is in which lane.
+// Calls sink(offset of the first element, words) for each vector of blocks in [begin, end) of a
+// chunk, and some beyond. `order` says which block of the vector is in which lane.
 template <class Sink>
-FLAXNOISE_INLINE void each_block(const Schedule& s, uint32_t first, int begin, int end,
-                                 U64 order, Sink sink) {
+FLAXNOISE_INLINE void each_block(const Schedule& s, uint32_t first, int begin, int end, U64 order,
+                                 Sink sink) {
   constexpr int kBlocks = kBytes / 8;
   const U64 base = all<U64>(uint64_t{first}) + order;
   for (int i = begin; i < end; i += kUnroll * kBlocks) {

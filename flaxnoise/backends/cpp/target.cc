@@ -40,7 +40,8 @@ void make_keep_words(Scratch& scratch, const Item& item, uint64_t chunk, int beg
   fill_words(s, static_cast<uint32_t>(block), first, last, scratch.words, [](U32 w) { return w; });
 }
 
-// Sets the normals of elements that are kept to 0: elements [begin, end) of a chunk, within one half.
+// Sets the normals of elements that are kept to 0: elements [begin, end) of a chunk, within one
+// half.
 template <bool kUpper>
 void mask_normals(Scratch& scratch, uint32_t threshold, int begin, int end) {
   for (int i = begin - begin % kLanes; i < end; i += kLanes) {
@@ -69,8 +70,7 @@ void make_noise(Scratch& scratch, const Job& job, const Item& item, uint64_t chu
     case Kind::uniform:
       return fill_words(schedule_of(DOMAIN_UNIFORM), low, first, last, scratch.noise, uniform);
     case Kind::unit_uniform:
-      return fill_words(schedule_of(DOMAIN_UNIFORM), low, first, last, scratch.noise,
-                        unit_uniform);
+      return fill_words(schedule_of(DOMAIN_UNIFORM), low, first, last, scratch.noise, unit_uniform);
     case Kind::laplace:
       return fill_words(schedule_of(DOMAIN_LAPLACE), low, first, last, scratch.noise, laplace);
     default:

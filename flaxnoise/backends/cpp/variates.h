@@ -16,9 +16,7 @@ FLAXNOISE_INLINE F32 polynomial(F32 x, const float (&coefficients)[N]) {
 FLAXNOISE_INLINE F32 to_float(I32 x) { return __builtin_convertvector(x, F32); }
 
 // (k + 1/2)·2^-23 with k the upper 24 bits, signed.
-FLAXNOISE_INLINE F32 uniform(U32 word) {
-  return (to_float((I32)word >> 8) + 0.5f) * 0x1p-23f;
-}
+FLAXNOISE_INLINE F32 uniform(U32 word) { return (to_float((I32)word >> 8) + 0.5f) * 0x1p-23f; }
 
 FLAXNOISE_INLINE F32 unit_uniform(U32 word) {
   return (to_float((I32)(word >> 9)) + 0.5f) * 0x1p-23f;
@@ -59,7 +57,8 @@ FLAXNOISE_INLINE Pair normals(U32 a, U32 b) {
 FLAXNOISE_INLINE U32 first_pair(const Words& w) { return even((U32)w.w0, (U32)w.w1); }
 FLAXNOISE_INLINE U32 second_pair(const Words& w) { return even((U32)w.w2, (U32)w.w3); }
 
-// map(words in element order), for the blocks [begin, end) of the chunk that begins with block `first`.
+// map(words in element order), for the blocks [begin, end) of the chunk that begins with block
+// `first`.
 template <class To, class Map>
 FLAXNOISE_INLINE void fill_words(const Schedule& s, uint32_t first, int begin, int end, To* to,
                                  Map map) {

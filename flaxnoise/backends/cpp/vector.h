@@ -1,5 +1,6 @@
-// The vocabulary of vector operations, for the instruction set that this file is compiled for. Everything is
-// in an unnamed namespace: no target may lend its instructions to another one through the linker.
+// The vocabulary of vector operations, for the instruction set that this file is compiled for.
+// Everything is in an unnamed namespace: no target may lend its instructions to another one through
+// the linker.
 #pragma once
 
 #include <cstdint>
@@ -64,7 +65,8 @@ FLAXNOISE_INLINE V all(E value) {
 FLAXNOISE_INLINE U64 multiply_low(U64 a, U64 b) {
   return (U64)_mm512_mul_epu32((__m512i)a, (__m512i)b);
 }
-// The upper halves of 64-bit lanes, in the lower ones; a shuffle, as products and shifts share a port.
+// The upper halves of 64-bit lanes, in the lower ones; a shuffle, as products and shifts share a
+// port.
 FLAXNOISE_INLINE U64 upper(U64 a) {
   return (U64)_mm512_shuffle_epi32((__m512i)a, (_MM_PERM_ENUM)0xF5);
 }
@@ -142,25 +144,19 @@ FLAXNOISE_INLINE U64 upper(U64 a) { return a >> 32; }
 FLAXNOISE_INLINE U64 multiply_low(U64 a, U64 b) {
   return (U64)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
 }
-FLAXNOISE_INLINE U32 even(U32 a, U32 b) {
-  return (U32)vtrn1q_u32((uint32x4_t)a, (uint32x4_t)b);
-}
+FLAXNOISE_INLINE U32 even(U32 a, U32 b) { return (U32)vtrn1q_u32((uint32x4_t)a, (uint32x4_t)b); }
 FLAXNOISE_INLINE F32 zip_low(F32 a, F32 b) {
   return (F32)vzip1q_f32((float32x4_t)a, (float32x4_t)b);
 }
 FLAXNOISE_INLINE F32 zip_high(F32 a, F32 b) {
   return (F32)vzip2q_f32((float32x4_t)a, (float32x4_t)b);
 }
-FLAXNOISE_INLINE U64 zip_low(U64 a, U64 b) {
-  return (U64)vzip1q_u64((uint64x2_t)a, (uint64x2_t)b);
-}
+FLAXNOISE_INLINE U64 zip_low(U64 a, U64 b) { return (U64)vzip1q_u64((uint64x2_t)a, (uint64x2_t)b); }
 FLAXNOISE_INLINE U64 zip_high(U64 a, U64 b) {
   return (U64)vzip2q_u64((uint64x2_t)a, (uint64x2_t)b);
 }
 FLAXNOISE_INLINE F32 square_root(F32 a) { return (F32)vsqrtq_f32((float32x4_t)a); }
-FLAXNOISE_INLINE F32 least(F32 a, F32 b) {
-  return (F32)vminq_f32((float32x4_t)a, (float32x4_t)b);
-}
+FLAXNOISE_INLINE F32 least(F32 a, F32 b) { return (F32)vminq_f32((float32x4_t)a, (float32x4_t)b); }
 constexpr U64 kZipOrder = {0, 1};
 constexpr U64 kLaneOrder = {0, 1};
 

@@ -1,0 +1,67 @@
+"""Without a working compiler the package installs, serves by xla, and says what is missing."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+import jax, jax.numpy as jnp, flaxnoise
+print(flaxnoise.backends()["cpu"])
+x = jnp.ones(1000)
+print(int(jnp.sum(flaxnoise.dropout(jax.random.key(0), x, 0.5) != 0)))
+with flaxnoise.backend("cpu"):
+    try:
+        flaxnoise.dropout(jax.random.key(0), x, 0.25)
+    except NotImplementedError as error:
+        print(error)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built with compilers that fail."""
+    pytest.importorskip("scikit_build_core", reason="scikit-build-core is not installed")
+    folder = tmp_path_factory.mktemp("wheel")
+    build = f"from scikit_build_core.build import build_wheel; build_wheel({str(folder)!r})"
+    broken = {"CC": "/bin/false", "CXX": "/bin/false", "SKBUILD_BUILD_DIR": str(folder / "build")}
+    ran = subprocess.run(
+        [sys.executable, "-c", build],
+        cwd=ROOT,
+        env={**os.environ, **broken},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_of_a_broken_compiler_has_no_library_and_runs_anywhere(wheel: Path):
+    assert wheel.name.endswith("-none-any.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "flaxnoise/backends/cpu.py" in names
+    assert not [name for name in names if name.endswith((".so", ".cc", ".h"))]
+
+
+def test_it_serves_by_xla_and_says_why(wheel: Path):
+    environment = {**os.environ, "PYTHONPATH": str(wheel)}
+    environment.pop("FLAXNOISE_BACKEND", None)
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=wheel.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    status, kept, refusal = ran.stdout.splitlines()
+    assert "its library was not built" in status
+    assert "compiler" in status
+    assert 400 < int(kept) < 600
+    assert refusal.startswith("backend 'cpu' cannot serve this call: its library was not built")
