@@ -23,24 +23,39 @@ def simd_flags() -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = os.environ.get("CXX") or shutil.which("c++")
-    if compiler is None:
-        pytest.skip("there is no C++ compiler, c++ or $CXX")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With every object of the driver."""
     folder = tmp_path_factory.mktemp("sanitized")
-    commands = {
-        folder / f"{name}.o": [CPP / "target.cc", f"-DFLAXNOISE_TARGET={name}", *flags]
-        for name, flags in simd_flags().items()
-    }
+    for name in simd_flags():
+        build_target(folder, name, CPP)
     for source in (CPP / "job.cc", CPP / "targets.cc", DRIVER):
-        commands[folder / f"{source.stem}.o"] = [source, f"-I{CPP}"]
-    quiet = [] if is_clang(compiler) else ["-Wno-maybe-uninitialized", "-Wno-uninitialized"]
-    for output, arguments in commands.items():
-        build = [compiler, *FLAGS, *quiet, *SANITIZERS, "-c", *arguments, "-o", output]
-        subprocess.run(build, check=True)
+        build(folder / f"{source.stem}.o", source, f"-I{CPP}")
+    return folder
+
+
+def build_target(folder: Path, name: str, sources: Path) -> None:
+    define = f"-DFLAXNOISE_TARGET={name}"
+    build(folder / f"{name}.o", sources / "target.cc", define, *simd_flags()[name])
+
+
+def build(output: Path, *arguments: Path | str) -> None:
+    quiet = [] if is_clang(compiler()) else ["-Wno-maybe-uninitialized", "-Wno-uninitialized"]
+    command = [compiler(), *FLAGS, *quiet, *SANITIZERS, "-c", *arguments, "-o", output]
+    subprocess.run(command, check=True)
+
+
+def drive(folder: Path) -> subprocess.CompletedProcess[str]:
     program = folder / "driver"
-    subprocess.run([compiler, *SANITIZERS, *commands, "-o", program], check=True)
-    return program
+    objects = folder.glob("*.o")
+    subprocess.run([compiler(), *SANITIZERS, *objects, "-o", program], check=True)
+    return subprocess.run([program], capture_output=True, text=True, timeout=600)
+
+
+def compiler() -> str:
+    found = os.environ.get("CXX") or shutil.which("c++")
+    if found is None:
+        pytest.skip("there is no C++ compiler, c++ or $CXX")
+    return found
 
 
 def is_clang(compiler: str) -> bool:
@@ -48,7 +63,30 @@ def is_clang(compiler: str) -> bool:
     return "clang" in shown.stdout
 
 
-def test_every_target_stays_inside_its_buffers(driver: Path):
-    ran = subprocess.run([driver], capture_output=True, text=True, timeout=600)
+def test_every_target_stays_inside_its_buffers(folder: Path):
+    ran = drive(folder)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert int(ran.stdout.split()[0]) > 10_000
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "found"),
+    [
+        ("memcpy(y + i * kSize, rest, bytes)", "memcpy(y + i * kSize, rest, sizeof rest)", "WRITE"),
+        ("memcpy(rest, x + i * kSize, bytes)", "memcpy(rest, x + i * kSize, sizeof rest)", "READ"),
+    ],
+    ids=["writes a whole vector at the end", "reads one"],
+)
+def test_a_target_that_does_not_is_found(folder: Path, tmp_path: Path, right, wrong, found):
+    (name, *_) = simd_flags()
+    sources = shutil.copytree(CPP, tmp_path / "cpp")
+    for path in folder.glob("*.o"):
+        shutil.copy(path, tmp_path)
+    text = (sources / "formula.h").read_text()
+    assert text.count(right) == 1
+    (sources / "formula.h").write_text(text.replace(right, wrong))
+    build_target(tmp_path, name, sources)
+    ran = drive(tmp_path)
+    assert ran.returncode != 0
+    assert "AddressSanitizer: heap-buffer-overflow" in ran.stderr
+    assert f"{found} of size" in ran.stderr

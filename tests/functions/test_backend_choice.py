@@ -10,6 +10,7 @@ import pytest
 
 import flaxnoise
 from cases import KEY, Case, array, every_case
+from flaxnoise.backends import cpu
 
 X = array(33, 129)
 NAMES = ", ".join(map(repr, flaxnoise.backends()))
@@ -25,6 +26,14 @@ def test_xla_gives_what_the_default_gives(case: Case):
     expected = case(KEY, X)
     with flaxnoise.backend("xla"):
         case.assert_equal(case(KEY, X), expected, X)
+
+
+def test_these_tests_run_on_the_backend_that_the_environment_names():
+    """Without a name, on the kernel, where it is built."""
+    automatic = "cpu" if flaxnoise.backends()["cpu"] == "available" else "xla"
+    name = os.environ.get("FLAXNOISE_BACKEND") or automatic
+    lowered = jax.jit(lambda x: flaxnoise.dropout(KEY, x, 0.3)).lower(X).as_text()
+    assert (f"custom_call @{cpu.TARGET}" in lowered) == (name == "cpu")
 
 
 def test_a_function_jitted_before_is_traced_again():
