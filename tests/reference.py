@@ -15,7 +15,7 @@ U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 Key = tuple[int, int, int, int]
 
-BITS, KEEP, NORMAL, UNIFORM = range(4)
+BITS, KEEP, NORMAL, UNIFORM, LAPLACE = range(5)
 MASK32 = np.uint64(0xFFFFFFFF)
 
 
@@ -94,10 +94,22 @@ def unit_uniform(key: Key, i: U64) -> NDArray[np.float32]:
     return (((words(key, i, UNIFORM) >> np.uint32(9)) + 0.5) * 2.0**-23).astype(np.float32)
 
 
+def radius_uniform(a: U32) -> NDArray[np.float32]:
+    """On (0, 1) by the upper 31 bits, rounded as float32 rounds."""
+    v = (a >> np.uint32(1)).astype(np.float32)
+    return np.minimum((v + np.float32(0.5)) * np.float32(2.0**-31), np.float32(1 - 2.0**-24))
+
+
+def laplace(key: Key, i: U64) -> NDArray[np.float64]:
+    """∓ln u in float64, from the u of float32; density exp(−|n|)/2."""
+    w = words(key, i, LAPLACE)
+    sign = np.where(w & np.uint32(1), -1, 1)
+    return -np.log(radius_uniform(w).astype(np.float64)) * sign
+
+
 def normal_pair(a: U32, b: U32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Two normals of two words (Box and Muller 1958) in float64, from the u and t of float32."""
-    v = (a >> np.uint32(1)).astype(np.float32)
-    u = np.minimum((v + np.float32(0.5)) * np.float32(2.0**-31), np.float32(1 - 2.0**-24))
+    u = radius_uniform(a)
     angle = np.pi / 4 * ((b.view(np.int32) >> 9) + 0.5) * 2.0**-22
     radius = np.sqrt(-2 * np.log(u.astype(np.float64))) * np.where(b & np.uint32(1), -1, 1)
     swap = (b & np.uint32(2)) != 0

@@ -15,7 +15,7 @@ from flaxnoise.arguments import key_words
 
 X = array(3, 33)
 SUBSETS = [names for count in range(5) for names in itertools.combinations("abcd", count)]
-KINDS = ["keep", "normal", "masked_normal", "uniform"]
+KINDS = ["keep", "normal", "masked_normal", "uniform", "laplace"]
 THRESHOLD = jnp.array([[reference.threshold(0.3)]], jnp.uint32)
 INDEX, WORDS = np.arange(99, dtype=np.uint64).reshape(3, 33), reference.key_words(KEY)
 NOISE = {
@@ -23,6 +23,7 @@ NOISE = {
     "normal": reference.normal(WORDS, INDEX),
     "masked_normal": reference.masked_normal(WORDS, INDEX, 0.3),
     "uniform": reference.uniform(WORDS, INDEX),
+    "laplace": reference.laplace(WORDS, INDEX),
 }
 
 

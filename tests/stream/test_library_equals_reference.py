@@ -55,8 +55,9 @@ def test_masks_are_equal_on_every_shape_and_rate(shape, rate):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_normals_are_within_four_ulp_on_every_shape(shape):
-    assert ulps(random.normal(KEY, shape), expected("normal", KEY, shape)) <= 4
+@pytest.mark.parametrize("kind", ["normal", "laplace"])
+def test_what_has_a_logarithm_is_within_four_ulp_on_every_shape(kind, shape):
+    assert ulps(getattr(random, kind)(KEY, shape), expected(kind, KEY, shape)) <= 4
 
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
@@ -66,7 +67,8 @@ def test_every_kind_of_key_is_used_whole(key):
     np.testing.assert_array_equal(random.uniform(key, shape), expected("unit_uniform", key, shape))
     mask = random.keep_mask(key, shape, 0.3)
     np.testing.assert_array_equal(mask, expected("keep", key, shape, 0.3))
-    assert ulps(random.normal(key, shape), expected("normal", key, shape)) <= 4
+    for kind in ("normal", "laplace"):
+        assert ulps(getattr(random, kind)(key, shape), expected(kind, key, shape)) <= 4
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])

@@ -51,7 +51,8 @@ def test_masks_are_the_pinned_ones(stream, threshold):
 
 
 @STREAMS
-def test_normals_are_the_pinned_ones_within_four_ulp(stream):
-    exact = words(stream["normal"]).view(np.float32)
+@pytest.mark.parametrize("kind", ["normal", "laplace"])
+def test_what_has_a_logarithm_is_the_pinned_one_within_four_ulp(kind, stream):
+    exact = words(stream[kind]).view(np.float32)
     # The pinned value is itself rounded by up to half an ulp.
-    assert np.max(np.abs(drawn("normal", stream) - exact) / np.spacing(np.abs(exact))) <= 4.5
+    assert np.max(np.abs(drawn(kind, stream) - exact) / np.spacing(np.abs(exact))) <= 4.5

@@ -38,6 +38,7 @@ def pinned(key: reference.Key) -> dict[str, str]:
         "uniform": reference.uniform(key, i).view(np.uint32),
         "unit_uniform": reference.unit_uniform(key, i).view(np.uint32),
         "normal": reference.normal(key, i).astype(np.float32).view(np.uint32),
+        "laplace": reference.laplace(key, i).astype(np.float32).view(np.uint32),
     }
     return {kind: hexadecimal(array) for kind, array in arrays.items()}
 
