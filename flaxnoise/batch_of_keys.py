@@ -28,6 +28,13 @@ def per_example(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
         >>> y = flaxnoise.per_example(flaxnoise.dropout)(keys, x, 0.5)
         >>> bool((y[7] == flaxnoise.dropout(keys[7], x[7], 0.5)).all())
         True
+
+        And with a layer:
+
+        >>> layer = flaxnoise.nnx.Dropout(0.5)
+        >>> z = flaxnoise.per_example(lambda key, x: layer(x, key=key))(keys, x)
+        >>> bool((z == y).all())
+        True
     """
     owner = f"per_example({getattr(function, '__name__', 'function')})"
 

@@ -34,6 +34,19 @@ def test_batches_of_any_rank_raw_keys_and_keywords():
     assert_same_bits(call(KEY, x, 0.3), flaxnoise.dropout(KEY, x, 0.3))
 
 
+def test_layers_take_a_key_for_each_example():
+    x = array(4, 33)
+    expected = flaxnoise.per_example(flaxnoise.dropout)(KEYS, x, 0.3)
+    layer = flaxnoise.nnx.Dropout(0.3, rngs=nnx.Rngs(0))
+    before = nnx.state(layer, nnx.RngState)
+    y = flaxnoise.per_example(lambda key, x: layer(x, key=key))(KEYS, x)
+    assert_same_bits(y, expected)
+    assert jax.tree.all(jax.tree.map(lambda a, b: a == b, before, nnx.state(layer, nnx.RngState)))
+    layer = flaxnoise.linen.Dropout(0.3, deterministic=False)
+    y = flaxnoise.per_example(lambda key, x: layer.apply({}, x, key=key))(KEYS, x)
+    assert_same_bits(y, expected)
+
+
 def test_noise_of_an_example_does_not_depend_on_its_batch():
     x = array(4, 33)
     call = flaxnoise.per_example(flaxnoise.gaussian_noise)
