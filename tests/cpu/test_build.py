@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
 import jax, jax.numpy as jnp, flaxnoise
+print(flaxnoise.__file__)
 print(flaxnoise.backends()["cpu"])
 x = jnp.ones(1000)
 print(int(jnp.sum(flaxnoise.dropout(jax.random.key(0), x, 0.5) != 0)))
@@ -50,17 +52,20 @@ def test_the_wheel_of_a_broken_compiler_has_no_library_and_runs_anywhere(wheel: 
 
 
 def test_it_serves_by_xla_and_says_why(wheel: Path):
-    environment = {**os.environ, "PYTHONPATH": str(wheel)}
+    # Without site, whose .pth files would lead to the installation under test.
+    folders = [str(wheel), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
     environment.pop("FLAXNOISE_BACKEND", None)
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-S", "-c", PROGRAM],
         cwd=wheel.parent,
         env=environment,
         capture_output=True,
         text=True,
     )
     assert ran.returncode == 0, ran.stderr
-    status, kept, refusal = ran.stdout.splitlines()
+    path, status, kept, refusal = ran.stdout.splitlines()
+    assert path.startswith(str(wheel))
     assert "its library was not built" in status
     assert "compiler" in status
     assert 400 < int(kept) < 600
