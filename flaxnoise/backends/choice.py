@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from flaxnoise.backends import cpu, xla
+from flaxnoise.backends import cpu, mosaic_gpu, xla
 
 Form = Callable[..., jax.Array]
 
@@ -32,10 +32,14 @@ class Backend(NamedTuple):
     refuses: Callable[..., str | None]
 
 
-# In order of preference on the platforms that they name.
+# In order of preference on the platforms that they name; what comes after xla, which serves
+# everything, is only ever forced.
 BACKENDS = {
     "cpu": Backend(("cpu",), cpu.affine, missing=cpu.missing, refuses=cpu.refuses),
     "xla": Backend((), xla.affine, missing=lambda: None, refuses=lambda **_: None),
+    "mosaic_gpu": Backend(
+        ("cuda",), mosaic_gpu.affine, missing=mosaic_gpu.missing, refuses=mosaic_gpu.refuses
+    ),
 }
 
 _forced = jax.make_user_context(default_value=None)

@@ -17,7 +17,7 @@ from flaxnoise.stream.noise import Kind, draw
 Coefficients = Mapping[str, jax.Array]
 
 # Kinds of noise that are numbers and may be exactly 0.
-_WITH_ZEROS: tuple[Kind, ...] = ("masked_normal",)
+KINDS_WITH_ZEROS: tuple[Kind, ...] = ("masked_normal",)
 
 
 def affine(
@@ -46,7 +46,7 @@ def affine(
         coefficients = {name: operands[name] for name in "abcd" if name in operands}
         if not coefficients:
             return n.astype(dtype)
-        y = combine(n, operands.get("x"), coefficients, dtype, zeros=kind in _WITH_ZEROS)
+        y = combine(n, operands.get("x"), coefficients, dtype, zeros=kind in KINDS_WITH_ZEROS)
         # Where no term needs n, y may lack the batch dimensions that only key or threshold has.
         return jnp.broadcast_to(y, jnp.broadcast_shapes(n.shape, y.shape))
 
@@ -123,7 +123,7 @@ def _is_flat_throughout(
     batch_rank = operands["key"].ndim - 1
     if not _is_one_run(shape, global_shape) or not shape:
         return False
-    if kind not in _WITH_ZEROS and shape[-1] % 4 != 2:
+    if kind not in KINDS_WITH_ZEROS and shape[-1] % 4 != 2:
         return False
     return all(
         name in ("key", "start") or v.shape[batch_rank:] == shape or _is_scalar(v, batch_rank)

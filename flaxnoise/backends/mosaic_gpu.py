@@ -1,0 +1,204 @@
+"""The formula as a Pallas kernel for NVIDIA GPUs from Hopper on, through Mosaic GPU.
+
+It draws a block of the generator once for all elements that share it, where the xla form does so
+for four at a time. It serves who asks for it: ``with flaxnoise.backend("mosaic_gpu"):``. It is
+never chosen by itself, for on paper it gains nothing in float32, where memory is the limit of both,
+and XLA cannot fuse it with its neighbours; that rule stands until a device has been measured.
+
+The kernel does examples whose numbers are scalars or arrays of x's dimensions. What is left over
+after the last whole tile of 1024 elements takes the xla form, or comes from a padded copy.
+"""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flaxnoise.backends import xla
+from flaxnoise.stream.noise import Kind
+
+Operands = dict[str, jax.Array]
+
+TILES = (4096, 2048, 1024)  # elements of one program; each holds whole chunks of the stream
+_FIRST_CAPABILITY = 9.0  # Hopper; on what came before, Mosaic ends the process
+_WITH_ROOTS: tuple[Kind, ...] = ("normal", "masked_normal")
+_SQRT_SINCE = (0, 11)
+_FLOATS = (jnp.float32, jnp.bfloat16, jnp.float16)
+
+
+def affine(
+    operands: Mapping[str, jax.Array],
+    *,
+    kind: Kind,
+    shape: tuple[int, ...],
+    global_shape: tuple[int, ...] | None,
+    dtype: jax.typing.DTypeLike,
+    interpret: Any = None,
+) -> jax.Array:
+    """y = x·(a + b·n) + (c + d·n), n the noise of ``shape``; operands as in affine.primitive.
+
+    Args:
+        operands: arrays by name.
+        kind: which noise n is.
+        shape: dimensions of n.
+        global_shape: of the whole of n, where this is a shard.
+        dtype: of the result.
+        interpret: a jax.experimental.pallas.mosaic_gpu.InterpretGPUParams, to run on the CPU.
+    """
+    coefficients = {name: operands[name] for name in "abcd" if name in operands}
+    box = {"kind": kind, "shape": shape, "global_shape": global_shape}
+    noisy = not coefficients or "b" in coefficients or "d" in coefficients
+    if not noisy or math.prod(shape) < TILES[-1]:
+        return xla.affine(operands, **box, dtype=dtype, flat=True)
+    draw = functools.partial(_fused, **box, interpret=interpret)
+    batch_rank = operands["key"].ndim - 1
+    dims = np.broadcast_shapes(
+        shape, *(v.shape[batch_rank:] for k, v in operands.items() if k not in ("key", "start"))
+    )
+    if dims == tuple(shape):
+        return draw(dict(operands), dtype=dtype)
+    # Noise that is shared along some dimensions of x is drawn once, and the rest left to XLA.
+    own = {k: v for k, v in operands.items() if k in ("key", "start", "threshold")}
+    n = draw(own, dtype={"keep": jnp.bool_, "bits": jnp.uint32}.get(kind, jnp.float32))
+    if not coefficients:
+        return jnp.broadcast_to(n.astype(dtype), (*n.shape[:batch_rank], *dims))
+    zeros = kind in xla.KINDS_WITH_ZEROS
+    with jax.enable_x64(True):
+        y = xla.combine(n, operands.get("x"), coefficients, jnp.dtype(dtype), zeros=zeros)
+        return jnp.broadcast_to(y, jnp.broadcast_shapes(n.shape, y.shape))
+
+
+def _fused(
+    operands: Operands,
+    *,
+    kind: Kind,
+    shape: tuple[int, ...],
+    global_shape: tuple[int, ...] | None,
+    dtype: jax.typing.DTypeLike,
+    interpret: Any,
+) -> jax.Array:
+    """The formula for examples of n's own dimensions, in the kernel."""
+    from flaxnoise.backends import mosaic_gpu_kernel as kernel
+
+    if "a" not in operands and "b" not in operands:
+        operands.pop("x", None)
+    batch_rank = operands["key"].ndim - 1
+    batch = np.broadcast_shapes(*(v.shape[:batch_rank] for v in operands.values()))
+    rows = {k: _by_rows(k, v, batch, shape) for k, v in operands.items()}
+    whole = tuple(global_shape or shape)
+    length = math.prod(shape)
+    tile = next((tile for tile in TILES if length % tile == 0), TILES[1])
+    plan = kernel.plan(shape, whole, tile=min(tile, length), sharded="start" in operands)
+    run = functools.partial(kernel.call, batch=math.prod(batch), kind=kind, interpret=interpret)
+    stored = jnp.dtype(jnp.uint8 if dtype == jnp.bool_ else dtype)
+    done = plan.tiles * plan.tile
+    if done < length and (len(plan.runs) > 1 or (math.prod(batch) > 1 and length % 4)):
+        # A tail that the xla form cannot address, or rows that 16-byte loads cannot.
+        padded = -(-length // plan.tile)
+        plan = plan._replace(tiles=padded, length=padded * plan.tile)
+        rows = {k: _padded(v, plan.length) if _is_array(k, v) else v for k, v in rows.items()}
+        y = run(rows, plan, dtype=stored)[:, :length]
+    elif done < length:
+        tail = _tail(rows, done, kind=kind, length=length, whole=math.prod(whole), dtype=dtype)
+        y = run(rows, plan, dtype=stored)
+        y = jax.lax.dynamic_update_slice_in_dim(y, tail.astype(stored), done, axis=1)
+    else:
+        y = run(rows, plan, dtype=stored)
+    return y.astype(dtype).reshape((*batch, *shape))
+
+
+def _by_rows(
+    name: str, value: jax.Array, batch: tuple[int, ...], shape: tuple[int, ...]
+) -> jax.Array:
+    """With one batch dimension, of size 1 where all examples share the operand."""
+    own, dims = value.shape[: len(batch)], value.shape[len(batch) :]
+    rows = 1 if set(own) <= {1} else math.prod(batch)
+    if rows > 1:
+        value = jnp.broadcast_to(value, (*batch, *dims))
+    if name in ("key", "start"):
+        return value.reshape((rows, *dims))
+    if name != "x" and set(dims) <= {1}:
+        return value.reshape(rows)
+    value = jnp.broadcast_to(value.reshape((rows, *dims)), (rows, *shape))
+    return value.reshape((rows, math.prod(shape)))
+
+
+def _is_array(name: str, value: jax.Array) -> bool:
+    return value.ndim == 2 and name not in ("key", "start")
+
+
+def _padded(value: jax.Array, length: int) -> jax.Array:
+    return jnp.pad(value, ((0, 0), (0, length - value.shape[1])))
+
+
+def _tail(
+    rows: Operands, first: int, *, kind: Kind, length: int, whole: int, dtype: jax.typing.DTypeLike
+) -> jax.Array:
+    """dtype[rows, length - first]: the elements from the first on, by the xla form."""
+    operands = {k: v[:, first:] if _is_array(k, v) else v for k, v in rows.items()}
+    operands = {k: v[:, None] if v.ndim == 1 else v for k, v in operands.items()}
+    with jax.enable_x64(True):
+        start = jnp.full((1,), first, jnp.uint64)
+        if "start" in rows:
+            low, high = (rows["start"][:, word].astype(jnp.uint64) for word in (0, 1))
+            start = start + (low | (high << jnp.uint64(32)))
+        words = [start.astype(jnp.uint32), (start >> jnp.uint64(32)).astype(jnp.uint32)]
+        operands["start"] = jnp.stack(words, axis=-1)
+    box = {"shape": (length - first,), "global_shape": (max(whole, length),)}
+    return xla.affine(operands, kind=kind, dtype=dtype, **box)
+
+
+@functools.cache
+def missing() -> str | None:
+    """Why there is no kernel in this installation, or None."""
+    try:
+        import jax.experimental.pallas.mosaic_gpu  # noqa: F401
+    except ImportError as error:
+        return f"this jaxlib has no Mosaic GPU: {error}"
+    return None
+
+
+def refuses(
+    *,
+    kind: Kind,
+    partitioned: bool,
+    dtype: jax.typing.DTypeLike,
+    shape: Sequence[Any],
+    avals: Mapping[str, Any],
+    **_: Any,
+) -> str | None:
+    """Why the kernel cannot serve a call, or None."""
+    if partitioned:
+        return "the compiler would partition the call, and cannot see into the kernel."
+    sizes = [*shape, *(size for aval in avals.values() for size in aval.shape)]
+    if not all(isinstance(size, int) for size in sizes):
+        return "its dimensions must be known."
+    if math.prod(shape) >= 1 << 32:
+        return "an example must have less than 2^32 elements."
+    if kind in _WITH_ROOTS and jax.__version_info__ < _SQRT_SINCE:
+        return f"Mosaic GPU of jax {jax.__version__} has no square root, which normals need."
+    floats = [avals[name].dtype for name in "xabcd" if name in avals]
+    for own in (*floats, jnp.dtype(dtype)):
+        if jnp.issubdtype(own, jnp.inexact) and own not in _FLOATS:
+            return f"its kernel has no {own}."
+    return _device_refuses()
+
+
+def _device_refuses() -> str | None:
+    """Why the GPUs at hand cannot run it; without any (ahead of time) the user is trusted."""
+    try:
+        devices = jax.devices("cuda")
+    except RuntimeError:
+        return None
+    for device in devices:
+        capability = getattr(device, "compute_capability", None)
+        if capability is not None and float(capability) < _FIRST_CAPABILITY:
+            return (
+                f"it needs compute capability {_FIRST_CAPABILITY} (Hopper) or later, and "
+                f"{device.device_kind} has {capability}. The xla form serves it."
+            )
+    return None

@@ -1,0 +1,209 @@
+"""The formula as one Pallas kernel for Mosaic GPU; imported only where it is used.
+
+A program of 128 threads computes a tile of elements that follow one another. Each thread loads four
+of every 512: so it holds elements j to j + 3 of both halves of a chunk, which is what one block of
+the generator serves. Every element names its block, as in the xla form; the compiler sees that
+eight of a thread's elements (four, for kinds of 32 bits) name the same one, and computes it once.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+from flaxnoise.backends import xla
+from flaxnoise.stream.noise import Kind, draw
+
+VECTOR = 4  # elements of one load: 16 bytes of float32, 8 bytes of bfloat16 and float16
+_WORDS = ("key", "start")  # operands of words, one row for each example
+
+
+class Run(NamedTuple):
+    """Elements of a shard along merged dimensions: how many, and how far apart in the array."""
+
+    size: int
+    stride: int
+
+
+class Plan(NamedTuple):
+    """How an example's elements are cut into tiles, and where they are in the global array.
+
+    Attributes:
+        tile: elements of one program.
+        tiles: programs for one example; what is left of the example stays unwritten.
+        length: elements of one example.
+        runs: of a shard, the outermost first.
+        wide: whether indices need 64 bits.
+        alignment: the first element's index is a multiple of this power of two.
+    """
+
+    tile: int
+    tiles: int
+    length: int
+    runs: tuple[Run, ...]
+    wide: bool
+    alignment: int
+
+
+def call(
+    rows: Mapping[str, jax.Array],
+    plan: Plan,
+    *,
+    batch: int,
+    kind: Kind,
+    dtype: jnp.dtype,
+    interpret: Any = None,
+) -> jax.Array:
+    """dtype[batch, length]; what follows the last tile of each example is undefined.
+
+    Args:
+        rows: operands by name. Words: [rows, 4 or 2]; numbers that are one for each example:
+            [rows]; arrays: [rows, length]. There are as many rows as examples, or there is one.
+        plan: the tiles.
+        batch: how many examples.
+        kind: which noise n is.
+        dtype: of the result; bool as uint8.
+        interpret: a jax.experimental.pallas.mosaic_gpu.InterpretGPUParams, to run on the CPU.
+    """
+    names = tuple(rows)
+    layout = plgpu.Layout.WG_STRIDED((plan.tile,), vec_size=VECTOR)
+
+    def laid_out(array: jax.Array) -> jax.Array:
+        # The interpreter has no registers; that of jax 0.10 does not know the operation either.
+        return plgpu.layout_cast(array, layout) if interpret is None else array
+
+    def flaxnoise_kernel(*refs: Any) -> None:
+        inputs, result = dict(zip(names, refs[:-1], strict=True)), refs[-1]
+        program = lax.axis_index("program")
+        example = program // jnp.int32(plan.tiles) if batch > 1 else jnp.int32(0)
+        number = program - example * jnp.int32(plan.tiles)
+        tile = pl.ds(_first(number, plan), plan.tile)
+        values = {}
+        for name, ref in inputs.items():
+            row = example if ref.shape[0] > 1 else 0
+            if name in _WORDS:
+                values[name] = [ref[row, word] for word in range(ref.shape[1])]
+            elif len(ref.shape) == 1:
+                values[name] = ref[row]
+            else:
+                values[name] = laid_out(ref.at[row, tile][...])
+        with jax.enable_x64(True):
+            position = laid_out(lax.broadcasted_iota(jnp.uint32, (plan.tile,), 0))
+            result.at[example, tile][...] = _formula(values, number, position, plan, kind, dtype)
+
+    # No thread reads what another has written, so there is nothing to wait for.
+    parameters = plgpu.CompilerParams(
+        lowering_semantics=plgpu.LoweringSemantics.Lane, unsafe_no_auto_barriers=True
+    )
+    return plgpu.kernel(
+        flaxnoise_kernel,
+        out_type=jax.ShapeDtypeStruct((batch, plan.length), dtype),
+        grid=(batch * plan.tiles,),
+        grid_names=("program",),
+        compiler_params=parameters,
+        interpret=interpret,
+    )(*rows.values())
+
+
+def _first(number: jax.Array, plan: Plan) -> jax.Array:
+    """The first element of a tile, within its example."""
+    if plan.length < 1 << 31:
+        return number * jnp.int32(plan.tile)
+    with jax.enable_x64(True):
+        return number.astype(jnp.int64) * jnp.int64(plan.tile)
+
+
+def _formula(
+    values: Mapping[str, Any],
+    number: jax.Array,
+    position: jax.Array,
+    plan: Plan,
+    kind: Kind,
+    dtype: jnp.dtype,
+) -> jax.Array:
+    low, high = _index(number.astype(jnp.uint32), position, values.get("start"), plan)
+    n = draw(kind, tuple(values["key"]), low, high, values.get("threshold"))
+    coefficients = {name: values[name] for name in "abcd" if name in values}
+    if coefficients:
+        zeros = kind in xla.KINDS_WITH_ZEROS
+        return xla.combine(n, values.get("x"), coefficients, dtype, zeros=zeros)
+    if n.dtype == jnp.bool_:
+        n = jnp.where(n, jnp.uint32(1), jnp.uint32(0))  # selects have at least 16 bits
+    return n.astype(dtype)
+
+
+def _index(
+    number: jax.Array, position: jax.Array, start: Sequence[jax.Array] | None, plan: Plan
+) -> tuple[jax.Array, jax.Array | None]:
+    """Linear index in the global array of the elements of a tile, as (low, high) words."""
+    word = jnp.uint64 if plan.wide else jnp.uint32
+    first = number.astype(word) * jnp.asarray(plan.tile, word)
+    offset = None
+    if start is not None:
+        offset = start[0].astype(word)
+        if plan.wide:
+            offset = offset | (start[1].astype(word) << jnp.uint64(32))
+        # Says to the compiler what is known: that a thread's elements share their blocks.
+        offset = offset & ~jnp.asarray(plan.alignment - 1, word)
+    if len(plan.runs) == 1:
+        base = first if offset is None else first + offset
+        if not plan.wide:
+            return base + position, None
+        low = base.astype(jnp.uint32)
+        high = (base >> jnp.uint64(32)).astype(jnp.uint32)
+        if plan.alignment >= plan.tile:
+            return low + position, high
+        total = low + position
+        return total, high + (total < low).astype(jnp.uint32)
+    index = _across_runs(first.astype(jnp.uint32) + position, plan.runs, word)
+    index = index if offset is None else index + offset
+    if not plan.wide:
+        return index, None
+    return index.astype(jnp.uint32), (index >> jnp.uint64(32)).astype(jnp.uint32)
+
+
+def _across_runs(element: jax.Array, runs: Sequence[Run], word: Any) -> jax.Array:
+    """Where the elements of a shard are that is cut along more than its first dimension."""
+    inner = runs[-1]
+    in_fours = inner.size % 4 == 0 and all(run.stride % 4 == 0 for run in runs[:-1])
+    rest = element & jnp.uint32(3) if in_fours else None
+    outer = element & ~jnp.uint32(3) if in_fours else element
+    index = None
+    for run in reversed(runs):
+        place = lax.rem(outer, jnp.full_like(outer, run.size)) if run is not runs[0] else outer
+        term = place.astype(word) * jnp.asarray(run.stride, word)
+        index = term if index is None else index + term
+        outer = lax.div(outer, jnp.full_like(outer, run.size))
+    assert index is not None
+    return index if rest is None else index + rest.astype(word)
+
+
+def plan(shape: Sequence[int], global_shape: Sequence[int], *, tile: int, sharded: bool) -> Plan:
+    """The tiles of examples of a shape, a shard of global_shape or the whole of it."""
+    length = math.prod(shape)
+    runs: list[Run] = []
+    stride, alignment = 1, 1 << 30
+    for size, whole in zip(reversed(shape), reversed(global_shape), strict=True):
+        if runs and runs[-1].size * runs[-1].stride == stride:
+            runs[-1] = Run(runs[-1].size * size, runs[-1].stride)
+        elif size != 1 or not runs:
+            runs.append(Run(size, stride))
+        if size != whole:
+            alignment = min(alignment, stride & -stride)
+        stride *= whole
+    in_fours = bool(shape) and shape[-1] % 4 == 0 and global_shape[-1] % 4 == 0
+    if sharded and (alignment < 4 or stride == length):
+        alignment = 4 if in_fours else 1  # as the xla form has it
+    return Plan(
+        tile=tile,
+        tiles=length // tile,
+        length=length,
+        runs=tuple(reversed(runs)),
+        wide=stride > 1 << 32,
+        alignment=alignment,
+    )

@@ -1,0 +1,108 @@
+"""The kernel for GPUs draws the stream: words, masks and uniforms exactly, normals in ulps."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import interpreted_gpu
+import reference
+from closeness import NOISE_ULPS
+
+KEY = (0xFFFFFFFF, 3, 0x80000000, 7)
+RATES = (1 / 65536, 0.3, 65535 / 65536, 1e-5)
+# All tail, whole tiles of each size, tiles and a tail of 1 or 3, and dimensions that say nothing.
+SHAPES = ((), (0, 5), (7,), (1023,), (1024,), (33, 129), (3, 1025), (2, 1, 2048), (4096,), (5123,))
+DTYPES = {"bits": jnp.uint32, "keep": jnp.bool_}
+
+
+def drawn(kind: str, shape: tuple[int, ...], key: jax.Array | None = None, **more: jax.Array):
+    key = jnp.uint32(KEY) if key is None else key
+    whole = {"global_shape": more.pop("global_shape", None)}
+    dtype = DTYPES.get(kind, jnp.float32)
+    operands = {"key": key, **more}
+    return np.asarray(
+        interpreted_gpu.affine(operands, kind=kind, shape=shape, dtype=dtype, **whole)
+    )
+
+
+def index(shape: tuple[int, ...]) -> np.ndarray:
+    return np.arange(math.prod(shape), dtype=np.uint64).reshape(shape)
+
+
+def threshold(rate: float, rank: int) -> jax.Array:
+    return jnp.full((1,) * rank, reference.threshold(rate), jnp.uint32)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_words_and_uniforms_are_those_of_the_reference(shape: tuple[int, ...]):
+    i = index(shape)
+    np.testing.assert_array_equal(drawn("bits", shape), reference.bits(KEY, i))
+    np.testing.assert_array_equal(drawn("uniform", shape), reference.uniform(KEY, i))
+    np.testing.assert_array_equal(drawn("unit_uniform", shape), reference.unit_uniform(KEY, i))
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("shape", [(33, 129), (4096,)], ids=str)
+def test_masks_are_those_of_the_reference(shape: tuple[int, ...], rate: float):
+    mask = drawn("keep", shape, threshold=threshold(rate, len(shape)))
+    np.testing.assert_array_equal(mask, reference.keep(KEY, index(shape), rate))
+
+
+def test_normals_are_those_of_the_reference_within_ulps():
+    shape = (3, 1371)
+    n = reference.normal(KEY, index(shape))
+    allowed = NOISE_ULPS * np.spacing(np.float32(abs(n)))
+    assert np.all(abs(drawn("normal", shape) - n) <= allowed)
+    keep = reference.keep(KEY, index(shape), 0.3)
+    masked = drawn("masked_normal", shape, threshold=threshold(0.3, 2))
+    np.testing.assert_array_equal(masked == 0, keep)
+    assert np.all(abs(masked - np.where(keep, 0, n)) <= allowed)
+
+
+@pytest.mark.parametrize("start", [0, 5, 1021, 4096, 2**32 - 3, 2**32 - 1024, 2**45 + 1023])
+def test_a_shard_of_a_long_array_has_the_noise_of_its_place(start: int):
+    words = jnp.array([start & 0xFFFFFFFF, start >> 32], jnp.uint32)
+    shape = (2051 if start % 4 else 2052,)
+    i = np.uint64(start) + index(shape)
+    box = {"start": words, "global_shape": (2**46 + start % 4,)}
+    np.testing.assert_array_equal(drawn("bits", shape, **box), reference.bits(KEY, i))
+    mask = drawn("keep", shape, threshold=threshold(0.3, 1), **box)
+    np.testing.assert_array_equal(mask, reference.keep(KEY, i, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("shape", "whole", "first"),
+    [
+        ((2, 1024), (7, 1024), (3, 0)),  # whole rows; the start is a multiple of a tile
+        ((3, 684), (7, 1368), (4, 684)),  # cut along both, in fours
+        ((3, 5, 121), (2**22, 50, 1021), (2**21 + 5, 40, 900)),  # odd, beyond 2^32
+        ((9, 1, 250), (9, 3, 250), (0, 2, 0)),  # cut to a size of one
+        ((2, 3, 600), (4, 3, 600), (2, 0, 0)),  # one run, with a tail
+    ],
+    ids=str,
+)
+def test_a_box_of_an_array_has_the_noise_of_its_place(shape, whole, first):
+    strides = [math.prod(whole[axis + 1 :]) for axis in range(len(whole))]
+    start = sum(at * stride for at, stride in zip(first, strides, strict=True))
+    places = np.indices(shape, np.uint64)
+    i = np.uint64(start) + sum(np.uint64(s) * p for s, p in zip(strides, places, strict=True))
+    words = jnp.array([start & 0xFFFFFFFF, start >> 32], jnp.uint32)
+    box = {"start": words, "global_shape": whole}
+    np.testing.assert_array_equal(drawn("bits", shape, **box), reference.bits(KEY, i))
+    mask = drawn("keep", shape, threshold=threshold(0.3, len(shape)), **box)
+    np.testing.assert_array_equal(mask, reference.keep(KEY, i, 0.3))
+
+
+@pytest.mark.parametrize("length", [1024, 1033, 2052])
+def test_each_key_of_a_batch_draws_its_own(length: int):
+    """Rows of 1033 are padded, those of 2052 have a tail, those of 1024 have none."""
+    keys = np.random.default_rng(5).integers(0, 2**32, (2, 1, 4), np.uint32)
+    thresholds = jnp.array([[[1 << 29]], [[1 << 30]]], jnp.uint32).reshape(1, 2, 1)
+    mask = drawn("keep", (length,), key=jnp.asarray(keys), threshold=thresholds)
+    assert mask.shape == (2, 2, length)
+    for i, j in np.ndindex(2, 2):
+        u = reference.halves(tuple(int(word) for word in keys[i, 0]), index((length,)))
+        np.testing.assert_array_equal(mask[i, j], u >> 1 >= int(thresholds[0, j, 0]))
