@@ -7,6 +7,7 @@ from flaxnoise.arguments.keys import key_batch as key_batch
 from flaxnoise.arguments.keys import key_words as key_words
 from flaxnoise.arguments.keys import single_key as single_key
 from flaxnoise.arguments.parameters import finite as finite
+from flaxnoise.arguments.parameters import is_zero as is_zero
 from flaxnoise.arguments.parameters import nonnegative as nonnegative
 from flaxnoise.arguments.parameters import positive as positive
 from flaxnoise.arguments.parameters import rate as rate

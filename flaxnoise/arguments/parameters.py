@@ -1,6 +1,7 @@
 """Rates, standard deviations and other numbers, checked where they are known."""
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,6 +75,11 @@ def positive(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
     if known is not None and not np.all((known > 0) & (known < np.inf)):
         raise ValueError(f"{owner}: {name} must be finite and > 0, got {_value(known)}.")
     return value
+
+
+def is_zero(value: Any) -> bool:
+    """Whether it is the number 0, and not an array: then a program need not have any noise."""
+    return isinstance(value, numbers.Real) and value == 0
 
 
 def finite(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:

@@ -53,7 +53,8 @@ def alpha_dropout(
     x = arguments.inexact("alpha_dropout", x, complex_too=False)
     arguments.rate("alpha_dropout", rate, x.shape)
     dims = arguments.dimensions("alpha_dropout", broadcast_dims, x.ndim)
-    return _alpha_dropout(arguments.single_key("alpha_dropout", key), x, rate, dims)
+    key = arguments.single_key("alpha_dropout", key)
+    return x if arguments.is_zero(rate) else _alpha_dropout(key, x, rate, dims)
 
 
 def feature_alpha_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
@@ -82,7 +83,8 @@ def feature_alpha_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLi
     x = arguments.inexact(owner, x, complex_too=False)
     dims = between_batch_and_features(owner, x)
     arguments.rate(owner, rate, x.shape)
-    return _alpha_dropout(arguments.single_key(owner, key), x, rate, dims)
+    key = arguments.single_key(owner, key)
+    return x if arguments.is_zero(rate) else _alpha_dropout(key, x, rate, dims)
 
 
 @functools.partial(jax.jit, static_argnames="dims", inline=FLAT)

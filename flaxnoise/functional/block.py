@@ -132,7 +132,7 @@ def _drop_block(
     sides = arguments.sides(owner, "block_size", block_size, space)
     sides = tuple(min(pair) for pair in zip(sides, x.shape[-1 - space : -1], strict=True))
     key = arguments.single_key(owner, key)
-    return x if x.size == 0 else _blocks(key, x, rate, sides)
+    return x if x.size == 0 or arguments.is_zero(rate) else _blocks(key, x, rate, sides)
 
 
 @functools.partial(jax.jit, static_argnames="sides", inline=FLAT)

@@ -54,7 +54,8 @@ def drop_path(
     arguments.at_least_dimensions("drop_path", x, 1 if mode == "row" else 0)
     arguments.rate("drop_path", rate, x.shape)
     dims = tuple(range(1 if mode == "row" else 0, x.ndim))
-    return _drop_path(arguments.single_key("drop_path", key), x, rate, dims, bool(scale))
+    key = arguments.single_key("drop_path", key)
+    return x if arguments.is_zero(rate) else _drop_path(key, x, rate, dims, bool(scale))
 
 
 def linear_rates(rate: jax.typing.ArrayLike, depth: int) -> list[jax.typing.ArrayLike]:

@@ -49,7 +49,8 @@ def gaussian_dropout(
     x = arguments.inexact("gaussian_dropout", x, complex_too=True)
     arguments.rate("gaussian_dropout", rate, x.shape, below_one=True)
     dims = arguments.dimensions("gaussian_dropout", broadcast_dims, x.ndim)
-    return _gaussian_dropout(arguments.single_key("gaussian_dropout", key), x, rate, dims)
+    key = arguments.single_key("gaussian_dropout", key)
+    return x if arguments.is_zero(rate) else _gaussian_dropout(key, x, rate, dims)
 
 
 def gaussian_noise(
@@ -84,7 +85,8 @@ def gaussian_noise(
     x = arguments.inexact("gaussian_noise", x, complex_too=False)
     arguments.nonnegative("gaussian_noise", "stddev", stddev, x.shape)
     dims = arguments.dimensions("gaussian_noise", broadcast_dims, x.ndim)
-    return _gaussian_noise(arguments.single_key("gaussian_noise", key), x, stddev, dims)
+    key = arguments.single_key("gaussian_noise", key)
+    return x if arguments.is_zero(stddev) else _gaussian_noise(key, x, stddev, dims)
 
 
 def masked_gaussian_noise(
@@ -124,7 +126,10 @@ def masked_gaussian_noise(
     arguments.rate(owner, rate, x.shape)
     arguments.nonnegative(owner, "stddev", stddev, x.shape)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
-    return _masked_gaussian_noise(arguments.single_key(owner, key), x, rate, stddev, dims)
+    key = arguments.single_key(owner, key)
+    if arguments.is_zero(rate) or arguments.is_zero(stddev):
+        return x
+    return _masked_gaussian_noise(key, x, rate, stddev, dims)
 
 
 @functools.partial(jax.jit, static_argnames="dims", inline=FLAT)

@@ -55,7 +55,8 @@ def salt_and_pepper_noise(
     arguments.finite(owner, "low", low, x.shape)
     arguments.finite(owner, "high", high, x.shape)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
-    return _salt_and_pepper(arguments.single_key(owner, key), x, rate, low, high, dims)
+    key = arguments.single_key(owner, key)
+    return x if arguments.is_zero(rate) else _salt_and_pepper(key, x, rate, low, high, dims)
 
 
 @functools.partial(jax.jit, static_argnames="dims", inline=FLAT)

@@ -50,7 +50,8 @@ def token_dropout(
     arguments.rate(owner, rate, ids.shape)
     mask_id = arguments.integers(owner, "mask_id", mask_id, like=ids.dtype)
     protected = arguments.integers(owner, "protected", protected)
-    return _token_dropout(arguments.single_key(owner, key), ids, rate, mask_id, protected)
+    key = arguments.single_key(owner, key)
+    return ids if arguments.is_zero(rate) else _token_dropout(key, ids, rate, mask_id, protected)
 
 
 def word_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:

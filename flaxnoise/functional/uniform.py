@@ -127,7 +127,8 @@ def _scaled(
     x = arguments.inexact(owner, x, complex_too=coefficient == "b")
     arguments.nonnegative(owner, "scale", scale, x.shape)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
-    return _apply(arguments.single_key(owner, key), x, scale, kind, dims, coefficient)
+    key = arguments.single_key(owner, key)
+    return x if arguments.is_zero(scale) else _apply(key, x, scale, kind, dims, coefficient)
 
 
 @functools.partial(jax.jit, static_argnames=("kind", "dims", "coefficient"), inline=FLAT)

@@ -56,10 +56,16 @@ def dropout(
     return scaled_dropout(arguments.single_key("dropout", key), x, rate, dims)
 
 
-@functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
 def scaled_dropout(
     key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike, dims: tuple[int, ...]
 ) -> jax.Array:
     """Dropout on arguments that were checked."""
+    return x if arguments.is_zero(rate) else _dropout(key, x, rate, dims)
+
+
+@functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
+def _dropout(
+    key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike, dims: tuple[int, ...]
+) -> jax.Array:
     drop, scale = bernoulli(rate, dtype=precision(x))
     return apply("keep", key, x, dims, threshold=drop, b=scale)

@@ -53,6 +53,15 @@ either = pytest.mark.parametrize("call", [static, traced])
 every_dtype = pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 
 
+@every_case
+def test_a_0_that_is_a_number_costs_nothing(case: Case):
+    for params in case.identity:
+        program = jax.make_jaxpr(lambda x, p=params: case(KEY, x, *p))(jnp.ones(33))
+        assert not program.eqns
+        traced_program = jax.make_jaxpr(lambda x, *p: case(KEY, x, *p))(jnp.ones(33), *params)
+        assert traced_program.eqns
+
+
 @either
 @every_dtype
 @every_case
