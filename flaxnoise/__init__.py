@@ -41,3 +41,5 @@ from flaxnoise.functional import variational_dropout_kl as variational_dropout_k
 from flaxnoise.functional import word_dropout as word_dropout
 from flaxnoise.monte_carlo import MonteCarlo as MonteCarlo
 from flaxnoise.monte_carlo import mc_apply as mc_apply
+
+__version__ = "0.1.0"
