@@ -24,12 +24,13 @@ class StopGradient(nn.Module):
 
     where: Any = None
 
-    def __call__(self, inputs: Any, deterministic: bool | None = None) -> Any:
+    def __call__(self, inputs: Any, deterministic: bool | None = None, rng: Any = None) -> Any:
         """Stops the gradient.
 
         Args:
             inputs: an array or a tree of arrays.
             deterministic: changes nothing; so that the layer can stand where a noise layer stood.
+            rng: likewise; no stream is touched.
 
         Returns:
             The same values.

@@ -25,12 +25,13 @@ class StopGradient(nnx.Module):
     def __init__(self, where: Any = None) -> None:
         self.where = nnx.static(where) if callable(where) else nnx.data(where)
 
-    def __call__(self, inputs: Any, *, deterministic: bool | None = None) -> Any:
+    def __call__(self, inputs: Any, *, deterministic: bool | None = None, rngs: Any = None) -> Any:
         """Stops the gradient.
 
         Args:
             inputs: an array or a tree of arrays.
             deterministic: changes nothing; so that the layer can stand where a noise layer stood.
+            rngs: likewise; no stream is touched.
 
         Returns:
             The same values.

@@ -52,6 +52,14 @@ def test_trees_pass(apply: Callable[..., jax.Array]):
     chex.assert_trees_all_equal(apply(tree), tree)
 
 
+def test_it_takes_the_streams_of_a_noise_layer_and_touches_none():
+    rngs = nnx.Rngs(0)
+    assert_same_bits(flaxnoise.nnx.StopGradient()(X, deterministic=False, rngs=rngs), X)
+    assert int(rngs.default.count.get_value()) == 0
+    key = jax.random.key(0)
+    assert_same_bits(flaxnoise.linen.StopGradient().apply({}, X, deterministic=False, rng=key), X)
+
+
 def test_it_has_neither_variables_nor_state():
     assert flaxnoise.linen.StopGradient().init(jax.random.key(0), X) == {}
     assert not jax.tree.leaves(nnx.state(flaxnoise.nnx.StopGradient()))
