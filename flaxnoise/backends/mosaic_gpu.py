@@ -148,8 +148,8 @@ def _tail(
             start = start + (low | (high << jnp.uint64(32)))
         words = [start.astype(jnp.uint32), (start >> jnp.uint64(32)).astype(jnp.uint32)]
         operands["start"] = jnp.stack(words, axis=-1)
-    box = {"shape": (length - first,), "global_shape": (max(whole, length),)}
-    return xla.affine(operands, kind=kind, dtype=dtype, **box)
+    shape, global_shape = (length - first,), (max(whole, length),)
+    return xla.affine(operands, kind=kind, shape=shape, global_shape=global_shape, dtype=dtype)
 
 
 @functools.cache

@@ -6,6 +6,7 @@ the generator serves. Every element names its block, as in the xla form; the com
 eight of a thread's elements (four, for kinds of 32 bits) name the same one, and computes it once.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from flaxnoise.backends import xla
 from flaxnoise.stream.noise import Kind, draw
+from flaxnoise.stream.threshold import EVERY
 
 VECTOR = 4  # elements of one load: 16 bytes of float32, 8 bytes of bfloat16 and float16
 _WORDS = ("key", "start")  # operands of words, one row for each example
@@ -126,8 +128,15 @@ def _formula(
     kind: Kind,
     dtype: jnp.dtype,
 ) -> jax.Array:
-    low, high = _index(number.astype(jnp.uint32), position, values.get("start"), plan)
-    n = draw(kind, tuple(values["key"]), low, high, values.get("threshold"))
+    values = _without_zero_factor(values) if kind == "keep" else values
+    key, threshold = tuple(values["key"]), values.get("threshold")
+    index = functools.partial(_index, number.astype(jnp.uint32), position, values.get("start"))
+    if kind == "masked_normal":
+        # Two indices, for the compiler merges the blocks of one only where it has no other use.
+        kept = draw("keep", key, *index(plan, by_blocks=False), threshold)
+        n = jnp.where(kept, jnp.float32(0), draw("normal", key, *index(plan), None))
+    else:
+        n = draw(kind, key, *index(plan, by_blocks=kind != "keep"), threshold)
     coefficients = {name: values[name] for name in "abcd" if name in values}
     if coefficients:
         zeros = kind in xla.KINDS_WITH_ZEROS
@@ -137,10 +146,31 @@ def _formula(
     return n.astype(dtype)
 
 
+def _without_zero_factor(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A factor of 0 as a threshold that drops all: one selection an element less."""
+    b, threshold = values.get("b"), values["threshold"]
+    if b is None or b.ndim or threshold.ndim or any(name in values for name in "acd"):
+        return values
+    nothing = b == 0
+    return {
+        **values,
+        "b": jnp.where(nothing, jnp.ones((), b.dtype), b),
+        "threshold": jnp.where(nothing, jnp.uint32(EVERY), threshold),
+    }
+
+
 def _index(
-    number: jax.Array, position: jax.Array, start: Sequence[jax.Array] | None, plan: Plan
+    number: jax.Array,
+    position: jax.Array,
+    start: Sequence[jax.Array] | None,
+    plan: Plan,
+    *,
+    by_blocks: bool = True,
 ) -> tuple[jax.Array, jax.Array | None]:
-    """Linear index in the global array of the elements of a tile, as (low, high) words."""
+    """Linear index in the global array of the elements of a tile, as (low, high) words.
+
+    ``by_blocks`` adds what is above the element's word in its block, for kinds of 32 bits.
+    """
     word = jnp.uint64 if plan.wide else jnp.uint32
     first = number.astype(word) * jnp.asarray(plan.tile, word)
     offset = None
@@ -152,13 +182,16 @@ def _index(
         offset = offset & ~jnp.asarray(plan.alignment - 1, word)
     if len(plan.runs) == 1:
         base = first if offset is None else first + offset
-        if not plan.wide:
-            return base + position, None
         low = base.astype(jnp.uint32)
+        total = low + position
+        if by_blocks and plan.alignment >= VECTOR:
+            block = (low >> jnp.uint32(2)) + (position >> jnp.uint32(2))
+            total = (block << jnp.uint32(2)) | (position & jnp.uint32(3))
+        if not plan.wide:
+            return total, None
         high = (base >> jnp.uint64(32)).astype(jnp.uint32)
         if plan.alignment >= plan.tile:
-            return low + position, high
-        total = low + position
+            return total, high
         return total, high + (total < low).astype(jnp.uint32)
     index = _across_runs(first.astype(jnp.uint32) + position, plan.runs, word)
     index = index if offset is None else index + offset

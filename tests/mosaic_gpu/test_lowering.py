@@ -1,0 +1,119 @@
+"""Which programs get the kernel for GPUs: lowered and exported for cuda without one; not run."""
+
+import types
+from typing import get_args
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import pytest
+
+import flaxnoise
+from flaxnoise.affine import affine
+from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.threshold import threshold
+
+KEY, X = jax.random.key(0), jnp.ones((33, 129))
+CALL = "mosaic_gpu_v2"
+HAS_ROOTS = jax.__version_info__ >= (0, 11)  # Mosaic GPU, since that jax
+
+
+def lowered(function, *arguments, platform: str = "cuda") -> str:
+    return jax.jit(function).trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
+
+
+def drop(x):
+    return flaxnoise.dropout(KEY, x, 0.5)
+
+
+def forced(function):
+    """The function, traced for the kernel."""
+
+    def call(*arguments):
+        with flaxnoise.backend("mosaic_gpu"):
+            return function(*arguments)
+
+    return call
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_kind_and_dtype_lowers_to_the_kernel(kind: str, dtype):
+    operands = {"key": jnp.zeros(4, jnp.uint32)}
+    if kind in ("keep", "masked_normal"):
+        operands["threshold"] = threshold(jnp.full((1, 1), 0.3))
+    value = {"bits": jnp.uint32, "keep": jnp.bool_}.get(kind, dtype)
+    params = {"kind": kind, "shape": X.shape, "backend": "mosaic_gpu"}
+    if kind in ("normal", "masked_normal") and not HAS_ROOTS:
+        with pytest.raises(NotImplementedError, match="no square root, which normals need"):
+            lowered(lambda o: affine(o, dtype=value, **params), operands)
+        return
+    assert lowered(lambda o: affine(o, dtype=value, **params), operands).count(CALL) == 1
+    if kind != "bits":
+        operands |= {"x": X.astype(dtype)} | {name: jnp.ones((1, 1)) for name in "abcd"}
+        assert lowered(lambda o: affine(o, dtype=dtype, **params), operands).count(CALL) == 1
+
+
+def test_it_serves_forward_and_gradient_and_a_key_per_example():
+    assert lowered(forced(drop), X).count(CALL) == 1
+    assert lowered(forced(jax.grad(lambda x: jnp.sum(drop(x) ** 2))), X).count(CALL) == 2
+    keys = jax.random.split(KEY, 3)
+    batched = jax.vmap(lambda key: flaxnoise.dropout(key, X, 0.5))
+    assert lowered(forced(batched), keys).count(CALL) == 1
+
+
+def test_xla_serves_gpus_unless_it_is_forced():
+    assert CALL not in lowered(drop, X)
+
+
+def test_what_has_no_noise_or_no_tile_is_left_to_xla():
+    assert CALL not in lowered(forced(drop), X[0])
+    gradient = jax.grad(lambda x: jnp.sum(flaxnoise.uniform_noise(KEY, x, 0.5)))
+    assert CALL not in lowered(forced(gradient), X)
+
+
+def test_a_program_for_gpus_is_exported_on_any_machine():
+    exported = jax.export.export(jax.jit(forced(drop)), platforms=["cuda"])(X)
+    assert CALL in exported.mlir_module()
+    again = jax.export.deserialize(exported.serialize())
+    assert again.platforms == ("cuda",)
+    assert again.out_avals[0].shape == X.shape
+
+
+@pytest.mark.parametrize("platform", ["cpu", "tpu", "rocm"])
+def test_other_platforms_are_refused(platform: str):
+    with pytest.raises(NotImplementedError, match=f"it serves cuda, not {platform}"):
+        lowered(forced(drop), X, platform=platform)
+
+
+def gpu(capability: str, name: str):
+    """What jax.devices gives on a machine with one GPU."""
+    device = types.SimpleNamespace(compute_capability=capability, device_kind=name)
+    return lambda platform: [device] if platform == "cuda" else []
+
+
+def test_an_older_gpu_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr(jax, "devices", gpu("8.0", "NVIDIA A100-SXM4-40GB"))
+    with pytest.raises(NotImplementedError, match=r"9\.0 \(Hopper\) or later.*A100.* has 8\.0"):
+        lowered(forced(lambda x: drop(x) + 1), X)
+
+
+@pytest.mark.parametrize("capability", ["9.0", "10.0", "12.0"])
+def test_hopper_and_later_are_served(monkeypatch, capability: str):
+    monkeypatch.setattr(jax, "devices", gpu(capability, "a GPU"))
+    assert CALL in lowered(forced(lambda x: drop(x) + float(capability)), X)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "float8_e5m2"])
+def test_other_dtypes_are_refused(dtype: str):
+    with pytest.raises(NotImplementedError, match=f"its kernel has no {dtype}"):
+        lowered(forced(drop), X.astype(dtype))
+
+
+def test_64_bit_arrays_are_refused():
+    with jax.enable_x64(True), pytest.raises(NotImplementedError, match="no float64"):
+        lowered(forced(drop), X.astype(jnp.float64))
+
+
+def test_it_is_listed():
+    assert flaxnoise.backends()["mosaic_gpu"] == "available"
