@@ -1,8 +1,6 @@
 """The rows of bench.cpu_goals: two things to do, how many elements they treat, and the goal."""
 
 import functools
-import platform
-import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import NamedTuple
@@ -14,14 +12,14 @@ import numpy as np
 import optax
 
 import flaxnoise
+from bench.machine import processor
+from bench.timing import Work, interleaved, seconds
 from flaxnoise.backends import cpu, cpu_library
 
 try:
     import torch
 except ImportError:
     torch = None
-
-Work = Callable[[], object]
 
 KEY = jax.random.key(0)
 RATE, STDDEV = 0.1, 0.3
@@ -105,24 +103,9 @@ def line(name: str, numbers: list[float], goal: float) -> None:
 
 def timed(row: Row, rounds: int) -> tuple[tuple[float, float], tuple[float, float]]:
     """(wall, CPU) seconds of a call of each side: medians of interleaved samples."""
-    repeats = []
-    for work in (row.ours, row.other):
-        work()
-        repeats.append(max(1, int(5e-3 / max(seconds(work)[0], 1e-6))))
-    samples: list[list[tuple[float, float]]] = [[], []]
-    for _ in range(rounds):
-        for side, work in enumerate((row.ours, row.other)):
-            wall, cpu_time = seconds(work, repeats[side])
-            samples[side].append((wall / repeats[side], cpu_time / repeats[side]))
+    samples = interleaved((row.ours, row.other), rounds)
     ours, other = (np.median(side, axis=0) for side in samples)
     return (ours[0], ours[1]), (other[0], other[1])
-
-
-def seconds(work: Work, repeats: int = 1) -> tuple[float, float]:
-    wall, cpu_time = time.perf_counter(), time.process_time()
-    for _ in range(repeats):
-        work()  # the result goes at once, so that its memory serves the next call
-    return time.perf_counter() - wall, time.process_time() - cpu_time
 
 
 def on(function: Callable, *arguments: jax.Array) -> Work:
@@ -233,12 +216,3 @@ def ones(shape: int | tuple[int, ...]) -> jax.Array:
 
 def text(size: int) -> str:
     return f"{size // MI} Mi" if size >= MI else f"{size // KI} Ki"
-
-
-def processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as lines:
-            names = [entry.split(":")[1].strip() for entry in lines if "model name" in entry]
-        return names[0]
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()

@@ -1,0 +1,70 @@
+"""The table of our own functions. A new noise is a new row, and a law in laws.py."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+
+import flaxnoise
+from bench.laws import HIGH, LOW, RATE, STDDEV
+from bench.programs import Function, Heat, Program, jax_program
+from flaxnoise.backends.choice import BACKENDS
+
+
+class Case(NamedTuple):
+    """A kind of work, and how we do it: (key, x) -> y."""
+
+    work: str
+    function: Function
+
+
+CASES = (
+    Case("dropout", lambda key, x: flaxnoise.dropout(key, x, RATE)),
+    Case("gaussian_noise", lambda key, x: flaxnoise.gaussian_noise(key, x, STDDEV)),
+    Case("normal", lambda key, x: flaxnoise.random.normal(key, x.shape, x.dtype)),
+    Case("gaussian_dropout", lambda key, x: flaxnoise.gaussian_dropout(key, x, RATE)),
+    Case("alpha_dropout", lambda key, x: flaxnoise.alpha_dropout(key, x, RATE)),
+    Case("spatial_dropout", lambda key, x: flaxnoise.spatial_dropout_2d(key, x, RATE)),
+    Case(
+        "masked_gaussian_noise",
+        lambda key, x: flaxnoise.masked_gaussian_noise(key, x, RATE, STDDEV),
+    ),
+    Case("uniform_noise", lambda key, x: flaxnoise.uniform_noise(key, x, STDDEV)),
+    Case("multiplicative_uniform", lambda key, x: flaxnoise.multiplicative_uniform(key, x, STDDEV)),
+    Case("laplace_noise", lambda key, x: flaxnoise.laplace_noise(key, x, STDDEV)),
+    Case(
+        "salt_and_pepper_noise",
+        lambda key, x: flaxnoise.salt_and_pepper_noise(key, x, RATE, LOW, HIGH),
+    ),
+)
+
+
+def backends(platform: str) -> list[str]:
+    """Ours that serve a platform and are there, the one that is chosen by itself first."""
+    return [name for name in BACKENDS if serves(name, platform) and name not in missing(platform)]
+
+
+def missing(platform: str) -> dict[str, str]:
+    """Those that would serve this platform, and why they are not there."""
+    return {
+        name: reason
+        for name, reason in flaxnoise.backends().items()
+        if reason != "available" and serves(name, platform)
+    }
+
+
+def builder(case: Case, backend: str) -> Callable[[Heat], Program]:
+    """Makes a case ready on one backend.
+
+    A call that is not jitted is traced again each time: it has the backend around it then.
+    """
+
+    def function(key: jax.Array, x: jax.Array) -> jax.Array:
+        with flaxnoise.backend(backend):
+            return case.function(key, x)
+
+    return lambda heat: jax_program(function, heat)
+
+
+def serves(name: str, platform: str) -> bool:
+    return platform in (BACKENDS[name].platforms or (platform,))

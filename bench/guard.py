@@ -1,0 +1,137 @@
+"""Counts the instructions that the C++ kernel executes, and compares them with stored counts.
+
+    python -m bench.guard            fails where a count is more than 2 % above the stored one
+    python -m bench.guard --store    stores the counts of this compiler
+
+Unlike times, counts do not depend on what else the machine does. valgrind (its callgrind) counts,
+in a small driver of the kernel that is built here with the kernel's own flags. It knows no AVX-512,
+so that the other targets are counted. Counts belong to a compiler's version: one that none were
+stored for has nothing to be compared with, which fails, too.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench import guard_build
+from bench.measurements import FOLDER
+
+STORED = FOLDER / "instructions.json"
+ELEMENTS = 1 << 18
+TOLERANCE = 0.02
+WORKS = tuple(
+    f"{kind}:{dtype}"
+    for kind in (
+        "dropout",
+        "gaussian_noise",
+        "masked_gaussian_noise",
+        "uniform_noise",
+        "laplace_noise",
+    )
+    for dtype in ("float32", "bfloat16")
+)
+TARGETS = {"x86_64": ("avx2", "baseline"), "aarch64": ("neon",), "arm64": ("neon",)}
+
+Counts = dict[str, float]  # "avx2:dropout:float32" → instructions an element
+
+
+class MissingError(RuntimeError):
+    """What is needed to count is not installed."""
+
+
+def count() -> tuple[str, Counts]:
+    """(the compiler's version, instructions an element of everything).
+
+    Raises:
+        MissingError: valgrind or a C++ compiler is not installed.
+    """
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        raise MissingError("valgrind is not installed: apt-get install valgrind, for one.")
+    compiler = os.environ.get("CXX") or shutil.which("c++")
+    if compiler is None:
+        raise MissingError("there is no C++ compiler, c++ or $CXX.")
+    counts: Counts = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        driver = guard_build.build(compiler, folder)
+        for target in TARGETS[os.uname().machine]:
+            works = [f"{work}:{ELEMENTS}" for work in WORKS]
+            totals = run(valgrind, driver, target, works, folder)
+            for work, total in zip(WORKS, totals, strict=True):
+                counts[f"{target}:{work}"] = round(total / ELEMENTS, 3)
+    return guard_build.version(compiler), counts
+
+
+def run(valgrind: str, driver: Path, target: str, works: Sequence[str], folder: Path) -> list[int]:
+    """Instructions of each of the works: callgrind dumps its counts after each."""
+    output = folder / f"{target}.out"
+    command = [valgrind, "--tool=callgrind", "-q", f"--callgrind-out-file={output}"]
+    command += ["--zero-before=measured", "--dump-after=measured", str(driver), target, *works]
+    subprocess.run(command, check=True, env={**os.environ, "LD_BIND_NOW": "1"})
+    return [total(Path(f"{output}.{i}").read_text()) for i in range(1, len(works) + 1)]
+
+
+def total(dump: str) -> int:
+    """The instructions of a callgrind file.
+
+    Raises:
+        ValueError: the text is no such file, or counts something else.
+    """
+    lines = dict(line.split(":", 1) for line in dump.splitlines() if ":" in line)
+    if lines.get("events", "").split() != ["Ir"]:
+        raise ValueError(f"callgrind must count instructions, Ir, got {lines.get('events')!r}.")
+    found = lines.get("totals") or lines.get("summary")
+    if found is None:
+        raise ValueError("there are neither totals nor a summary in callgrind's file.")
+    return int(found)
+
+
+def regressions(now: Mapping[str, float], stored: Mapping[str, float]) -> list[str]:
+    """What is more than it was, or is not stored, in words."""
+    found = []
+    for name, value in now.items():
+        if name not in stored:
+            found.append(f"{name}: {value:.2f} instructions an element, and none stored")
+        elif value > stored[name] * (1 + TOLERANCE):
+            found.append(f"{name}: {value:.2f} instructions an element, {stored[name]:.2f} stored")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--store", action="store_true", help="keep these counts")
+    parser.add_argument("--stored", type=Path, default=STORED, help="the file that holds them")
+    chosen = parser.parse_args(arguments)
+    try:
+        compiler, now = count()
+    except MissingError as missing:
+        sys.exit(f"bench.guard: nothing was counted: {missing}")
+    everything = json.loads(chosen.stored.read_text()) if chosen.stored.exists() else {}
+    stored = everything.get(compiler, {})
+    print(f"instructions an element, {compiler}, {ELEMENTS} elements")
+    for name, value in now.items():
+        before = f"{stored[name]:8.2f} stored" if name in stored else ""
+        print(f"{name:40}{value:8.2f}{before}")
+    if chosen.store:
+        everything[compiler] = now
+        chosen.stored.write_text(json.dumps(everything, indent=1, sort_keys=True) + "\n")
+        return
+    if not stored:
+        known = ", ".join(everything) or "none"
+        sys.exit(f"bench.guard: no counts are stored for {compiler}, but for: {known}.")
+    worse = regressions(now, stored)
+    if worse:
+        sys.exit("\n".join(["bench.guard: more instructions than before:", *worse]))
+
+
+if __name__ == "__main__":
+    main()

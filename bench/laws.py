@@ -1,0 +1,83 @@
+"""What each kind of work must give, whoever does it: the laws that the gate tests.
+
+x is between 1 and 2 throughout, so that the values a discrete law can give are far apart.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+Array = np.ndarray
+
+RATE = 0.1  # of masks, and of gaussian dropout
+STDDEV = 0.3  # and the scale of other noise
+LOW, HIGH = -1.0, 3.0  # pepper and salt
+FACTOR = 1.25  # of the plain multiplication
+
+
+class Discrete(NamedTuple):
+    """y is one of a few functions of x, each with its probability and its dx/dy."""
+
+    values: Callable[[Array], tuple[Array, ...]]
+    probabilities: tuple[float, ...]
+    slopes: tuple[float, ...]
+    shared: bool = False  # by all elements of a feature map
+
+
+class Continuous(NamedTuple):
+    """(y − shift(x)) / size(x) has mean 0, variance 1 and this fourth moment."""
+
+    shift: Callable[[Array], Array]
+    size: Callable[[Array], Array]
+    fourth: float
+    slope: Callable[[Array, Array], Array]  # dx/dy from x and y
+
+
+Law = Discrete | Continuous
+
+
+def _alpha() -> tuple[float, float, float]:
+    """(slope, shift, α′) of alpha dropout, in the notation of Klambauer et al. 2017."""
+    alpha = -1.0507009873554805 * 1.6732632423543772
+    keep = 1 - RATE
+    slope = (keep + alpha**2 * keep * (1 - keep)) ** -0.5
+    return slope, -slope * (1 - keep) * alpha, alpha
+
+
+SLOPE, SHIFT, ALPHA = _alpha()
+_KEEP = 1 / (1 - RATE)
+_BERNOULLI = (RATE, 1 - RATE)
+
+
+def _same(x: Array) -> Array:
+    return x
+
+
+def _added(scale: float, fourth: float) -> Continuous:
+    return Continuous(_same, lambda x: np.full_like(x, scale), fourth, lambda x, y: np.ones_like(x))
+
+
+def _multiplied(scale: float, fourth: float) -> Continuous:
+    return Continuous(_same, lambda x: x * scale, fourth, lambda x, y: y / x)
+
+
+LAWS: dict[str, Law] = {
+    "copy": Discrete(lambda x: (x,), (1.0,), (1.0,)),
+    "scale": Discrete(lambda x: (x * FACTOR,), (1.0,), (FACTOR,)),
+    "dropout": Discrete(lambda x: (0 * x, x * _KEEP), _BERNOULLI, (0.0, _KEEP)),
+    "spatial_dropout": Discrete(lambda x: (0 * x, x * _KEEP), _BERNOULLI, (0.0, _KEEP), True),
+    "alpha_dropout": Discrete(
+        lambda x: (0 * x + (SLOPE * ALPHA + SHIFT), SLOPE * x + SHIFT), _BERNOULLI, (0.0, SLOPE)
+    ),
+    "salt_and_pepper_noise": Discrete(
+        lambda x: (0 * x + LOW, 0 * x + HIGH, x), (RATE / 2, RATE / 2, 1 - RATE), (0.0, 0.0, 1.0)
+    ),
+    "gaussian_dropout": _multiplied((RATE / (1 - RATE)) ** 0.5, 3.0),
+    "gaussian_noise": _added(STDDEV, 3.0),
+    "masked_gaussian_noise": _added(STDDEV * RATE**0.5, 3.0 / RATE),
+    "uniform_noise": _added(STDDEV / 3**0.5, 9 / 5),
+    "multiplicative_uniform": _multiplied(STDDEV / 3**0.5, 9 / 5),
+    "laplace_noise": _added(STDDEV * 2**0.5, 6.0),
+    "normal": Continuous(lambda x: 0 * x, np.ones_like, 3.0, lambda x, y: 0 * x),
+}
