@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from flaxnoise.backends import cpu, mosaic_gpu, xla
+from flaxnoise.backends import cpu, mosaic_gpu, mosaic_tpu, xla
 
 Form = Callable[..., jax.Array]
 
@@ -24,18 +24,27 @@ class Backend(NamedTuple):
         refuses: why it cannot serve a call, or None; from the static parameters, the operands'
             names and avals, whether the compiler will partition the call, and whether it is
             exported.
+        is_faster: whether it is chosen unasked, from the same.
     """
 
     platforms: tuple[str, ...]
     form: Form
     missing: Callable[[], str | None]
     refuses: Callable[..., str | None]
+    is_faster: Callable[..., bool] = lambda **_: True
 
 
 # In order of preference on the platforms that they name; what comes after xla, which serves
 # everything, is only ever forced.
 BACKENDS = {
     "cpu": Backend(("cpu",), cpu.affine, missing=cpu.missing, refuses=cpu.refuses),
+    "mosaic_tpu": Backend(
+        ("tpu",),
+        mosaic_tpu.affine,
+        missing=lambda: None,
+        refuses=mosaic_tpu.refuses,
+        is_faster=mosaic_tpu.is_faster,
+    ),
     "xla": Backend((), xla.affine, missing=lambda: None, refuses=lambda **_: None),
     "mosaic_gpu": Backend(
         ("cuda",), mosaic_gpu.affine, missing=mosaic_gpu.missing, refuses=mosaic_gpu.refuses
@@ -97,7 +106,8 @@ def form(platform: str, forced: str | None, **params: Any) -> Form:
         if reason is not None:
             raise NotImplementedError(f"backend {forced!r} cannot serve this call: {reason}")
         return BACKENDS[forced].form
-    return next(b.form for b in BACKENDS.values() if _why_not(b, platform, params) is None)
+    able = (b for b in BACKENDS.values() if _why_not(b, platform, params) is None)
+    return next(b.form for b in able if b.is_faster(**params))
 
 
 def _why_not(entry: Backend, platform: str, params: dict[str, Any]) -> str | None:

@@ -1,0 +1,214 @@
+"""The formula as one Pallas kernel for TPU, written in Mosaic.
+
+The kernel takes coefficients and thresholds that are one number for each example of a batch. Where
+they, or x, are broadcast against the noise in other ways, it draws n, and the formula is left to
+XLA.
+"""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from flaxnoise.backends import xla
+from flaxnoise.backends.mosaic_tpu_grid import Grid, grid_of
+from flaxnoise.stream import variates
+from flaxnoise.stream.index import CHUNK
+from flaxnoise.stream.noise import Kind
+
+Operands = Mapping[str, jax.Array]
+
+_FLOATS = (jnp.float32, jnp.bfloat16, jnp.float16)
+_KINDS = get_args(Kind)
+_DTYPES = {"keep": jnp.int32, "bits": jnp.uint32}  # of the kernel's n; float32 for all others
+
+
+def affine(
+    operands: Operands,
+    *,
+    kind: Kind,
+    shape: tuple[int, ...],
+    global_shape: tuple[int, ...] | None,
+    dtype: jax.typing.DTypeLike,
+    interpret: Any = False,
+) -> jax.Array:
+    """y = x·(a + b·n) + (c + d·n), n the noise of ``shape``; operands as in affine.primitive.
+
+    ``interpret`` as in pallas_call: computes on any platform what the kernel does.
+    """
+    whole = tuple(global_shape or shape)
+    form = functools.partial(
+        _aligned, kind=kind, shape=shape, whole=whole, dtype=dtype, interpret=interpret
+    )
+    start = operands.get("start")
+    if start is None:
+        return form(operands)
+    grid = grid_of(shape, whole)
+    assert grid is not None, "refused before"
+    other = functools.partial(
+        xla.affine, kind=kind, shape=shape, global_shape=global_shape, dtype=dtype
+    )
+    return lax.cond(jnp.all(start[..., 0] % grid.alignment == 0), form, other, dict(operands))
+
+
+def _aligned(
+    operands: Operands, *, kind: Kind, whole: tuple[int, ...], dtype: Any, **how: Any
+) -> jax.Array:
+    """The formula where an example starts at a multiple of 4, or of 1024 if rows are chunks."""
+    shape = how["shape"]
+    coefficients = {name: operands[name] for name in "abcd" if name in operands}
+    with jax.enable_x64(False):
+        if coefficients and _is_by_rows(operands, shape):
+            return _call(operands, coefficients, kind, whole=whole, dtype=dtype, **how)
+        names = ("key", "start", "threshold")
+        own = {name: operands[name] for name in names if name in operands}
+        threshold = own.get("threshold")
+        if threshold is None or _is_one_number(threshold, operands):
+            n = _call(own, {}, kind, whole=whole, dtype=_DTYPES.get(kind, jnp.float32), **how)
+        else:
+            n = _above_thresholds(own, kind, whole=whole, **how)
+        if kind == "keep":
+            n = n.astype(jnp.bool_)
+        if not coefficients:
+            return n.astype(dtype)
+    y = xla.combine(n, operands.get("x"), coefficients, dtype)
+    return jnp.broadcast_to(y, jnp.broadcast_shapes(n.shape, y.shape))
+
+
+def refuses(
+    *,
+    kind: Kind,
+    partitioned: bool,
+    dtype: jax.typing.DTypeLike,
+    shape: Sequence[Any],
+    global_shape: Sequence[Any] | None,
+    avals: Mapping[str, Any],
+    **_: Any,
+) -> str | None:
+    """Why the kernel cannot serve a call, or None."""
+    if kind not in _KINDS:
+        return f"its kernel does not know noise of the kind {kind!r}."
+    floats = [avals[name].dtype for name in ("x", *"abcd") if name in avals]
+    if floats or kind not in _DTYPES:
+        floats.append(dtype)
+    others = [jnp.dtype(own).name for own in floats if own not in _FLOATS]
+    if others:
+        return f"its kernel has float32, bfloat16 and float16, not {others[0]}."
+    if partitioned:
+        return "the compiler would partition the call, and cannot see into the kernel."
+    dims = [*shape, *(size for aval in avals.values() for size in aval.shape)]
+    if not all(isinstance(size, int) for size in dims):
+        return "its dimensions must be known."
+    if grid_of(shape, global_shape or shape) is None:
+        return "the rows of the shard do not follow one another in the global array."
+    return None
+
+
+def is_faster(
+    *,
+    names: Sequence[str],
+    shape: Sequence[int],
+    global_shape: Sequence[int] | None,
+    **_: Any,
+) -> bool:
+    """Whether the kernel is chosen unasked, for a call that it can serve.
+
+    By static bundles for 1024 elements on v5e (scripts/aot_report.py; compiled, not run): 15 to 24
+    for a mask against 113 of the xla form, which computes a block of Philox for every element.
+    What XLA would have fused goes through memory once more, which costs less than 20; a copy
+    because the rows do not divide by four, less than 60. An example takes the time of 32 rows
+    at least, and the grid some 300 cycles for each: so, 16 chunks of 1024 elements must be there.
+    And a shard must begin where the kernel can.
+    """
+    grid = grid_of(shape, global_shape or shape)
+    aligned = "start" not in names or grid is None or math.prod(shape) % grid.alignment == 0
+    return aligned and math.prod(shape) >= 16 * CHUNK
+
+
+def _above_thresholds(operands: Operands, kind: Kind, **how: Any) -> jax.Array:
+    """Noise that drops by thresholds that differ between the elements of an example."""
+    operands = dict(operands)
+    threshold = operands.pop("threshold")
+    kept = variates.keep(_call(operands, {}, "halves", dtype=jnp.uint32, **how), threshold)
+    if kind == "keep":
+        return kept
+    n = _call(operands, {}, "normal", dtype=jnp.float32, **how)
+    return jnp.where(kept, jnp.float32(0), n)
+
+
+def _call(
+    operands: Operands,
+    coefficients: Operands,
+    kind: Kind | Literal["halves"],
+    *,
+    shape: tuple[int, ...],
+    whole: tuple[int, ...],
+    dtype: jax.typing.DTypeLike,
+    interpret: Any,
+) -> jax.Array:
+    """One call of the kernel, on x and operands that are one number for each example."""
+    from flaxnoise.backends import mosaic_tpu_kernel  # imports Pallas, which takes its time
+
+    batch_rank = operands["key"].ndim - 1
+    arrays = [*operands.values(), *coefficients.values()]
+    batch = np.broadcast_shapes(*(value.shape[:batch_rank] for value in arrays))
+    examples, size = math.prod(batch), math.prod(shape)
+    if examples * size == 0:
+        return jnp.zeros((*batch, *shape), dtype)
+    grid = grid_of(shape, whole)
+    assert grid is not None, "refused before"
+
+    def scalar(value: jax.Array) -> jax.Array:
+        value = value.reshape(value.shape[:batch_rank])
+        return jnp.broadcast_to(value, batch).reshape(examples, 1, 1)
+
+    none = jnp.zeros((1,) * batch_rank, jnp.uint32)
+    words = [operands["key"][..., i] for i in range(4)]
+    words += [operands["start"][..., i] if "start" in operands else none for i in range(2)]
+    words.append(operands.get("threshold", none))
+
+    x = operands.get("x") if "a" in coefficients or "b" in coefficients else None
+    if x is not None:
+        each = batch if x.shape[:batch_rank] != (1,) * batch_rank else x.shape[:batch_rank]
+        x = jnp.broadcast_to(x, (*each, *shape)).reshape(-1, size)
+        x = _cut(x.astype(_element(x.dtype)), grid)
+    y = mosaic_tpu_kernel.call(
+        jnp.concatenate([scalar(word) for word in words], axis=-1),
+        {name: scalar(value) for name, value in coefficients.items()},
+        x,
+        kind=kind,
+        grid=grid,
+        dtype=_element(dtype),
+        interpret=interpret,
+    )
+    return y.reshape(examples, -1)[:, :size].reshape(*batch, *shape).astype(dtype)
+
+
+def _cut(x: jax.Array, grid: Grid) -> jax.Array:
+    """[examples, size] → [examples, rows, columns], with zeros at the end where it needs some."""
+    missing = grid.rows * grid.columns - x.shape[1]
+    padded = jnp.pad(x, ((0, 0), (0, missing))) if missing else x
+    return padded.reshape(-1, grid.rows, grid.columns)
+
+
+def _is_by_rows(operands: Operands, shape: tuple[int, ...]) -> bool:
+    """Whether x has n's dimensions, and all else is one number for each example of the batch."""
+    x = operands.get("x")
+    if x is not None and x.shape[operands["key"].ndim - 1 :] != shape:
+        return False
+    names = [name for name in ("threshold", *"abcd") if name in operands]
+    return all(_is_one_number(operands[name], operands) for name in names)
+
+
+def _is_one_number(value: jax.Array, operands: Operands) -> bool:
+    return set(value.shape[operands["key"].ndim - 1 :]) <= {1}
+
+
+def _element(dtype: jax.typing.DTypeLike) -> jax.typing.DTypeLike:
+    """What the kernel reads or writes for a dtype: Mosaic loads no float16, XLA converts it."""
+    return jnp.float32 if dtype == jnp.float16 else dtype

@@ -1,0 +1,268 @@
+"""The Mosaic kernel for TPU: the formula on registers of 8 sublanes and 128 lanes.
+
+A lane computes a block of Philox for four neighbouring lanes of the result: so the 128 blocks of a
+register row make the words of four tiles of 128 columns, and for masks, which take half a word, of
+eight. The words change lanes by rotations, selects and one gather each.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+
+from flaxnoise.backends import xla
+from flaxnoise.backends.mosaic_tpu_grid import LANES, SUBLANES, Grid
+from flaxnoise.stream import noise, variates
+from flaxnoise.stream.index import half_address, word_address
+from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.philox import Words, philox4x32
+
+KernelKind = Kind | Literal["halves"]  # the words that masks are made of
+
+WORDS = ("k0", "k1", "k2", "k3", "low", "high", "threshold")  # key, start, threshold
+
+
+def call(
+    words: jax.Array,
+    coefficients: Mapping[str, jax.Array],
+    x: jax.Array | None,
+    *,
+    kind: KernelKind,
+    grid: Grid,
+    dtype: jax.typing.DTypeLike,
+    interpret: Any,
+) -> jax.Array:
+    """The formula for examples of the same size.
+
+    Args:
+        words: uint32[examples, 1, 7], as in WORDS.
+        coefficients: float32[examples, 1, 1] each.
+        x: [examples or 1, rows, columns], float32 or bfloat16.
+        kind: which noise.
+        grid: the blocks.
+        dtype: of the result; int32 for keep, uint32 for bits, where there are no coefficients.
+        interpret: as in pallas_call.
+
+    Returns:
+        [examples, rows, columns]
+    """
+    examples = words.shape[0]
+    block = (None, grid.block_rows, LANES * grid.tiles)
+    scalars = [words, *coefficients.values()]
+    specs = [
+        pl.BlockSpec((None, 1, value.shape[-1]), lambda e, i, j: (e, 0, 0), memory_space=pltpu.SMEM)
+        for value in scalars
+    ]
+    if x is not None:
+        each = int(x.shape[0] == examples)
+        specs.append(pl.BlockSpec(block, lambda e, i, j: (e * each, i, j)))
+    return pl.pallas_call(
+        functools.partial(
+            _kernel, kind=kind, grid=grid, names=tuple(coefficients), has_x=x is not None
+        ),
+        out_shape=jax.ShapeDtypeStruct((examples, grid.rows, grid.columns), dtype),
+        grid=(examples, *grid.blocks),
+        in_specs=specs,
+        out_specs=pl.BlockSpec(block, lambda e, i, j: (e, i, j)),
+        compiler_params=pltpu.CompilerParams(
+            dimension_semantics=("parallel", "parallel", "parallel")
+        ),
+        interpret=interpret,
+        name=f"flaxnoise_{kind}",
+    )(*scalars, *([] if x is None else [x]))
+
+
+def _kernel(
+    words_ref: Any, *refs: Any, kind: KernelKind, grid: Grid, names: tuple[str, ...], has_x: bool
+) -> None:
+    coefficients = {
+        name: jnp.full((SUBLANES, LANES), ref[0, 0])
+        for name, ref in zip(names, refs[: len(names)], strict=True)
+    }
+    x_ref, y_ref = refs[len(names)] if has_x else None, refs[-1]
+    scalar = {name: words_ref[0, column] for column, name in enumerate(WORDS)}
+    key = tuple(scalar[name] for name in ("k0", "k1", "k2", "k3"))
+    first = _sum64(
+        (scalar["low"], scalar["high"]),
+        multiply_halves(grid.stride * grid.block_rows, pl.program_id(1).astype(jnp.uint32)),
+    )
+    column = pl.program_id(2).astype(jnp.uint32) * jnp.uint32(LANES * grid.tiles)
+    first = _sum64(first, (column, jnp.uint32(0)))
+    rows = SUBLANES * grid.row_groups
+    places = [(group, tile) for group in range(grid.row_groups) for tile in range(grid.tiles)]
+
+    def step(i: jax.Array, _: None) -> None:
+        offset = i.astype(jnp.uint32) * jnp.uint32(rows * grid.stride)
+        low, high = _sum64(first, (offset, jnp.uint32(0)))
+        here = Here(grid, key, low, high if grid.wide else None, scalar["threshold"])
+        for (group, tile), n in zip(places, here.noise(kind, places), strict=True):
+            row = pl.multiple_of(i * rows + group * SUBLANES, SUBLANES)
+            at = (pl.ds(row, SUBLANES), pl.ds(tile * LANES, LANES))
+            if not coefficients:
+                y = n.astype(y_ref.dtype)
+            else:
+                x = None if x_ref is None else x_ref[at].astype(jnp.float32)
+                zeros = kind == "masked_normal"
+                y = xla.combine(n, x, coefficients, jnp.float32, zeros=zeros)
+            y_ref[at] = jnp.broadcast_to(y, (SUBLANES, LANES)).astype(y_ref.dtype)
+
+    lax.fori_loop(0, grid.block_rows // rows, step, None)
+
+
+class Here(NamedTuple):
+    """The noise of the tiles of one step; (low, high) is the index of its first element."""
+
+    grid: Grid
+    key: Words
+    low: jax.Array
+    high: jax.Array | None
+    threshold: jax.Array
+
+    def noise(self, kind: KernelKind, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
+        """n of each place (group of rows, tile), uint32/bool/float32[SUBLANES, LANES]."""
+        if kind == "halves":
+            return self._halves(places)
+        if kind == "keep":
+            return [variates.keep(half, self.threshold) for half in self._halves(places)]
+        if kind == "normal":
+            return self._words(places, noise.DOMAIN_NORMAL, word_address, _normals)
+        if kind == "masked_normal":
+            kept, normals = (self.noise(kind, places) for kind in ("keep", "normal"))
+            return [
+                jnp.where(keep, jnp.float32(0), n) for keep, n in zip(kept, normals, strict=True)
+            ]
+        domain, map_ = _OF_ONE_WORD[kind]
+        return [map_(word) for word in self._words(places, domain, word_address)]
+
+    def _halves(self, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
+        """u of each element: its own 16 bits above, its partner's below."""
+        if self.grid.whole_chunks:
+            lower = self._words(places[:4], noise.DOMAIN_KEEP, half_address)
+            return [*lower, *map(_swapped, lower)]
+        words = self._words(places, noise.DOMAIN_KEEP, half_address)
+        return [
+            jnp.where(self._is_upper(place), _swapped(word), word)
+            for place, word in zip(places, words, strict=True)
+        ]
+
+    def _words(
+        self,
+        places: Sequence[tuple[int, int]],
+        domain: int,
+        address: Callable[..., tuple[jax.Array, ...]],
+        map_: Callable[[Words], Sequence[jax.Array]] = lambda words: words,
+    ) -> list[jax.Array]:
+        """For each place its elements' words, or what a map makes of the words of a block."""
+        found = []
+        k0, k1, k2, k3 = self.key
+        for four in (places[i : i + 4] for i in range(0, len(places), 4)):
+            block_low, block_high = address(*self._index(self._first_of_blocks(four)))[:2]
+            counter = (block_low, block_high, k2 ^ jnp.uint32(domain), k3)
+            found += _spread(map_(philox4x32(counter, (k0, k1), multiply_halves)))
+        return found
+
+    def _first_of_blocks(self, four: Sequence[tuple[int, int]]) -> jax.Array:
+        """Offset of the first element of each lane's block; 32 lanes for each of four places."""
+        sublane, lane = _iota(0), _iota(1)
+        quarter = lane >> jnp.uint32(5)
+        offsets = [self._offset(place) for place in four]
+        offset = jnp.full((SUBLANES, LANES), offsets[0])
+        for i, own in enumerate(offsets[1:], 1):
+            offset = jnp.where(quarter == jnp.uint32(i), own, offset)
+        in_tile = (lane & jnp.uint32(31)) << jnp.uint32(2)
+        return sublane * jnp.uint32(self.grid.stride) + offset + in_tile
+
+    def _is_upper(self, place: tuple[int, int]) -> jax.Array:
+        sublane, lane = _iota(0), _iota(1)
+        inside = sublane * jnp.uint32(self.grid.stride) + self._offset(place) + lane
+        return half_address(self.low + inside, None)[3]
+
+    def _offset(self, place: tuple[int, int]) -> jax.Array:
+        group, tile = place
+        return jnp.uint32(group * SUBLANES * self.grid.stride + tile * LANES)
+
+    def _index(self, offset: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        low = self.low + offset
+        if self.high is None:
+            return low, None
+        return low, self.high + (low < offset).astype(jnp.uint32)
+
+
+def multiply_halves(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(high, low) words of a 32x32 -> 64 bit product, from products of 16-bit halves.
+
+    The sum of the middle products fits into 32 bits, or is made to by halving them.
+    """
+    upper, lower = multiplier >> 16, multiplier & 0xFFFF
+    word_upper, word_lower = word >> jnp.uint32(16), word & jnp.uint32(0xFFFF)
+    carried = (word_lower * jnp.uint32(lower)) >> jnp.uint32(16)
+    middle = word_upper * jnp.uint32(lower) + carried
+    if upper + lower <= 0xFFFF:
+        above = (middle + word_lower * jnp.uint32(upper)) >> jnp.uint32(16)
+    elif upper % 2 == 0:
+        half = word_lower * jnp.uint32(upper // 2)
+        above = ((middle >> jnp.uint32(1)) + half) >> jnp.uint32(15)
+    else:
+        other = word_lower * jnp.uint32(upper) + (middle & jnp.uint32(0xFFFF))
+        above = (middle >> jnp.uint32(16)) + (other >> jnp.uint32(16))
+    return word_upper * jnp.uint32(upper) + above, word * jnp.uint32(multiplier)
+
+
+def _normals(words: Words) -> list[jax.Array]:
+    w0, w1, w2, w3 = words
+    return [
+        variates.normal(a, b, jnp.asarray(odd))
+        for a, b in ((w0, w1), (w2, w3))
+        for odd in (False, True)
+    ]
+
+
+def _spread(words: Sequence[jax.Array]) -> list[jax.Array]:
+    """Four words of 128 blocks → the words of four tiles, in the order of their elements.
+
+    Tile q takes from lanes 32q to 32q + 31. Word w is rotated by 32w lanes, so that one register
+    per tile holds all it needs, and a gather puts them in order.
+    """
+    lane = _iota(1)
+    quarter = lane >> jnp.uint32(5)
+    odd, upper = (quarter & jnp.uint32(1)) != 0, (quarter & jnp.uint32(2)) != 0
+    rotated = [words[0], *(pltpu.roll(words[w], 32 * w, 1) for w in (1, 2, 3))]
+    half = [jnp.where(odd, rotated[(i + 1) % 4], rotated[i]) for i in range(4)]
+    tiles = []
+    for q in range(4):
+        mine = jnp.where(upper, half[(2 - q) % 4], half[-q % 4])
+        source = (((lane + jnp.uint32(q)) & jnp.uint32(3)) << jnp.uint32(5)) | (
+            lane >> jnp.uint32(2)
+        )
+        tiles.append(
+            jnp.take_along_axis(mine, source.astype(jnp.int32), axis=1, mode="promise_in_bounds")
+        )
+    return tiles
+
+
+def _swapped(word: jax.Array) -> jax.Array:
+    return (word << jnp.uint32(16)) | (word >> jnp.uint32(16))
+
+
+def _iota(axis: int) -> jax.Array:
+    return lax.broadcasted_iota(jnp.int32, (SUBLANES, LANES), axis).astype(jnp.uint32)
+
+
+def _sum64(
+    a: tuple[jax.Array, jax.Array], b: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    low = a[0] + b[0]
+    return low, a[1] + b[1] + (low < b[0]).astype(jnp.uint32)
+
+
+_OF_ONE_WORD: dict[KernelKind, tuple[int, Callable[[jax.Array], jax.Array]]] = {
+    "bits": (noise.DOMAIN_BITS, lambda word: word),
+    "uniform": (noise.DOMAIN_UNIFORM, variates.uniform),
+    "unit_uniform": (noise.DOMAIN_UNIFORM, variates.unit_uniform),
+    "laplace": (noise.DOMAIN_LAPLACE, variates.laplace),
+}

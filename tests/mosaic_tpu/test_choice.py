@@ -1,0 +1,143 @@
+"""Where the kernel is chosen, where it refuses and why; lowered and exported without a TPU."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import flaxnoise
+from cases import KEY, Case, every_case
+from flaxnoise.affine import affine
+from flaxnoise.backends import mosaic_tpu
+
+CALL = "tpu_custom_call"
+LARGE, SMALL = (64, 512), (8, 130)
+WORDS = jax.random.key_data(KEY)
+
+
+def lowered(function, *arguments, platforms: tuple[str, ...] = ("tpu",)) -> str:
+    return jax.jit(function).trace(*arguments).lower(lowering_platforms=platforms).as_text()
+
+
+def shaped(*shape: int, dtype: jax.typing.DTypeLike = jnp.float32) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_large_arrays_have_the_kernel_on_tpu(dtype: jax.typing.DTypeLike):
+    x = shaped(*LARGE, dtype=dtype)
+    assert lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), x).count(CALL) == 1
+    gradient = jax.grad(lambda x: jnp.sum(flaxnoise.dropout(KEY, x, 0.3).astype(jnp.float32) ** 2))
+    assert lowered(gradient, x).count(CALL) == 2
+
+
+@every_case
+def test_every_function_is_lowered(case: Case):
+    with flaxnoise.backend("mosaic_tpu"):
+        assert CALL in lowered(case, KEY, shaped(*SMALL))
+
+
+def test_a_forced_xla_calls_no_kernel():
+    with flaxnoise.backend("xla"):
+        assert CALL not in lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), shaped(*LARGE))
+
+
+def test_small_arrays_and_small_examples_are_left_to_xla():
+    """Of a batch with a key for each, what counts is the size of an example."""
+    assert CALL not in lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), shaped(*SMALL))
+    keys, drop = jax.random.split(KEY, 64), jax.vmap(lambda key, x: flaxnoise.dropout(key, x, 0.3))
+    assert CALL not in lowered(drop, keys, shaped(64, 512))
+    assert CALL in lowered(drop, keys, shaped(64, *LARGE))
+
+
+def test_in_64_bit_mode_the_kernel_is_the_same():
+    x = shaped(*LARGE)
+    with jax.enable_x64(True):
+        assert CALL in lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), x)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "reason"),
+    [
+        (jnp.float64, "float32, bfloat16 and float16, not float64"),
+        (jnp.complex64, "float32, bfloat16 and float16, not complex64"),
+        (jnp.float8_e4m3fn, "float32, bfloat16 and float16, not float8_e4m3fn"),
+    ],
+)
+def test_refused_dtypes(dtype: jax.typing.DTypeLike, reason: str):
+    with jax.enable_x64(True):
+        x = shaped(*LARGE, dtype=dtype)
+        assert CALL not in lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), x)
+        with flaxnoise.backend("mosaic_tpu"), pytest.raises(NotImplementedError, match=reason):
+            lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), x)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_refused_platforms(platform: str):
+    reason = f"it serves tpu, not {platform}"
+    with flaxnoise.backend("mosaic_tpu"), pytest.raises(NotImplementedError, match=reason):
+        lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), shaped(7, 11), platforms=(platform,))
+
+
+def test_refused_kinds_and_cuts():
+    common = {"partitioned": False, "dtype": jnp.float32, "avals": {}, "global_shape": None}
+    refusal = mosaic_tpu.refuses(kind="cauchy", shape=(8, 128), **common)
+    assert refusal == "its kernel does not know noise of the kind 'cauchy'."
+    common["global_shape"] = (8, 8, 33)
+    refusal = mosaic_tpu.refuses(kind="normal", shape=(4, 4, 33), **common)
+    assert refusal == "the rows of the shard do not follow one another in the global array."
+    refusal = mosaic_tpu.refuses(kind="normal", shape=(8, 128), **{**common, "partitioned": True})
+    assert "cannot see into the kernel" in str(refusal)
+
+
+def test_single_platform_export():
+    x = shaped(*LARGE)
+    program = jax.export.export(
+        jax.jit(lambda key, x: flaxnoise.dropout(key, x, 0.3)), platforms=("tpu",)
+    )(WORDS, x)
+    assert program.platforms == ("tpu",)
+    assert CALL in program.mlir_module()
+
+
+def test_symbolic_sizes_are_left_to_xla():
+    rows = jax.export.symbolic_shape("b, 512")
+    program = jax.export.export(
+        jax.jit(lambda key, x: flaxnoise.dropout(key, x, 0.3)), platforms=("tpu",)
+    )(WORDS, shaped(*rows))
+    assert CALL not in program.mlir_module()
+    with flaxnoise.backend("mosaic_tpu"), pytest.raises(NotImplementedError, match="known"):
+        jax.export.export(
+            jax.jit(lambda key, x: flaxnoise.dropout(key, x, 0.5)), platforms=("tpu",)
+        )(WORDS, shaped(*rows))
+
+
+def test_several_platforms_are_left_to_xla():
+    text = lowered(
+        lambda x: flaxnoise.dropout(KEY, x, 0.3), shaped(*LARGE), platforms=("cpu", "tpu")
+    )
+    assert CALL not in text
+
+
+def test_each_shard_of_an_explicit_mesh_has_a_kernel():
+    mesh = jax.make_mesh((4,), ("data",), (AxisType.Explicit,))
+    x = jax.device_put(jnp.ones((256, 512)), NamedSharding(mesh, P("data")))
+    with jax.sharding.set_mesh(mesh):
+        text = lowered(lambda key, x: flaxnoise.dropout(key, x, 0.3), KEY, x)
+    assert CALL in text
+    assert "tensor<64x512xf32>" in text
+
+
+def test_shards_that_begin_inside_of_a_chunk_are_left_to_xla():
+    """Rows of 1023: unasked only where every shard begins at a multiple of 1024 elements."""
+    operands = {
+        "key": jnp.zeros(4, jnp.uint32),
+        "start": jnp.zeros(2, jnp.uint32),
+        "threshold": jnp.ones((1, 1), jnp.uint32),
+    }
+    for rows, chosen in ((1024, True), (100, False)):
+        call = jax.tree_util.Partial(
+            affine, kind="keep", shape=(rows, 1023), global_shape=(8192, 1023), dtype=np.bool_
+        )
+        assert (CALL in lowered(call, operands)) == chosen

@@ -1,0 +1,51 @@
+"""Shards: from any start index, and of any cut, the noise is that of the whole array."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import reference
+from interpreted_tpu import drawn
+
+WORDS = (1, 2, 3, 4)
+KEY = jnp.asarray(WORDS, jnp.uint32)
+LENGTH = 2**46
+STARTS = [0, 1020, 1024, 2**32 - 4, 2**32, 2**34 - 1024, 2**45 + 1024]
+
+
+def words_of(start: int) -> jnp.ndarray:
+    return jnp.array([start & 0xFFFFFFFF, start >> 32], jnp.uint32)
+
+
+@pytest.mark.parametrize(("columns", "odd"), [(128, 0), (1024, 0), (33, 1)])
+def test_words_and_masks_are_those_of_the_index(columns: int, odd: int):
+    """Where the kernel can begin, and where it hands over to the xla form."""
+    shape = (3, columns)
+    threshold = jnp.full((1, 1), reference.threshold(0.3), jnp.uint32)
+    params = {"shape": shape, "global_shape": (LENGTH, columns)}
+    local = np.arange(3 * columns, dtype=np.uint64).reshape(shape)
+    for start in (*STARTS, *(start + odd for start in STARTS)):
+        operands = {"key": KEY, "start": words_of(start)}
+        bits = drawn(operands, kind="bits", dtype=jnp.uint32, **params)
+        np.testing.assert_array_equal(bits, reference.bits(WORDS, start + local))
+        operands["threshold"] = threshold
+        mask = drawn(operands, kind="keep", dtype=jnp.bool_, **params)
+        np.testing.assert_array_equal(mask, reference.keep(WORDS, start + local, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("whole", "parts"),
+    [((8, 512), (2, 1)), ((8, 512), (2, 4)), ((4, 2048), (1, 2)), ((4, 6, 64), (2, 1, 1))],
+)
+def test_shards_have_the_noise_of_the_whole(whole: tuple[int, ...], parts: tuple[int, ...]):
+    index = np.arange(np.prod(whole), dtype=np.uint64).reshape(whole)
+    expected = reference.keep(WORDS, index, 0.3)
+    local = tuple(size // part for size, part in zip(whole, parts, strict=True))
+    threshold = jnp.full((1,) * len(whole), reference.threshold(0.3), jnp.uint32)
+    for place in np.ndindex(parts):
+        first = [position * size for position, size in zip(place, local, strict=True)]
+        start = words_of(int(np.ravel_multi_index(first, whole)))
+        operands = {"key": KEY, "start": start, "threshold": threshold}
+        mask = drawn(operands, kind="keep", shape=local, global_shape=whole, dtype=jnp.bool_)
+        box = tuple(slice(at, at + size) for at, size in zip(first, local, strict=True))
+        np.testing.assert_array_equal(mask, expected[box])

@@ -1,0 +1,103 @@
+"""The kernel's noise is the stream's: every word, mask and uniform, and normals within their ulps.
+
+Shapes: rows of one, three, six and nine tiles of 128 columns, rows that end inside of a tile, rows
+of whole chunks, arrays that have to be cut into rows first, and the smallest.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.pallas import tpu as pltpu
+
+import reference
+from closeness import NOISE_ULPS
+from interpreted_tpu import drawn
+
+KEY = jax.random.key(7, impl="rbg")  # four words
+WORDS = reference.key_words(KEY)
+OPERANDS = {"key": jnp.asarray(WORDS, jnp.uint32)}
+FLAT = ((), (33, 129), (1025,))
+CHUNKS = ((3, 2048),)
+BY_TILES = ((5, 128), (33, 384), (2, 20, 768), (9, 1152), (34, 1000), (2, 3, 100))
+
+
+def indices(shape: tuple[int, ...]) -> np.ndarray:
+    return np.arange(math.prod(shape), dtype=np.uint64).reshape(shape)
+
+
+def threshold(rate: float, shape: tuple[int, ...]) -> jax.Array:
+    return jnp.full((1,) * len(shape), reference.threshold(rate), jnp.uint32)
+
+
+@pytest.mark.parametrize("shape", [*FLAT, *CHUNKS, *BY_TILES], ids=str)
+def test_words(shape: tuple[int, ...]):
+    words = drawn(OPERANDS, kind="bits", shape=shape, dtype=jnp.uint32)
+    np.testing.assert_array_equal(words, reference.bits(WORDS, indices(shape)))
+
+
+@pytest.mark.parametrize("shape", [*FLAT, *CHUNKS, *BY_TILES], ids=str)
+def test_masks(shape: tuple[int, ...]):
+    operands = {**OPERANDS, "threshold": threshold(0.3, shape)}
+    mask = drawn(operands, kind="keep", shape=shape, dtype=jnp.bool_)
+    np.testing.assert_array_equal(mask, reference.keep(WORDS, indices(shape), 0.3))
+
+
+@pytest.mark.parametrize("rate", [0.0, 2.0**-16, 1e-4, 1 - 2.0**-16, 1.0])
+def test_rates(rate: float):
+    """Those at the ends, and some that more than 16 bits decide."""
+    shape = (130, 1024)
+    operands = {**OPERANDS, "threshold": threshold(rate, shape)}
+    mask = drawn(operands, kind="keep", shape=shape, dtype=jnp.bool_)
+    np.testing.assert_array_equal(mask, reference.keep(WORDS, indices(shape), rate))
+
+
+@pytest.mark.parametrize("shape", [(33, 129), (33, 128)], ids=str)
+def test_thresholds_of_each_column(shape: tuple[int, ...]):
+    rates = np.linspace(0, 1, shape[-1])
+    thresholds = np.array([[reference.threshold(rate) for rate in rates]], np.uint32)
+    operands = {**OPERANDS, "threshold": jnp.asarray(thresholds)}
+    mask = drawn(operands, kind="keep", shape=shape, dtype=jnp.bool_)
+    u = reference.halves(WORDS, indices(shape))
+    np.testing.assert_array_equal(mask, u >> np.uint32(1) >= thresholds)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "unit_uniform"])
+def test_uniforms(kind: str):
+    shape = (33, 128)
+    n = drawn(OPERANDS, kind=kind, shape=shape, dtype=jnp.float32)
+    np.testing.assert_array_equal(n, getattr(reference, kind)(WORDS, indices(shape)))
+
+
+@pytest.mark.parametrize("shape", [(33, 129), (33, 128), (9, 1152)], ids=str)
+def test_normals(shape: tuple[int, ...]):
+    n = drawn(OPERANDS, kind="normal", shape=shape, dtype=jnp.float32)
+    assert_within_noise_ulps(n, reference.normal(WORDS, indices(shape)))
+
+
+@pytest.mark.parametrize("shape", [(33, 129), (33, 128)], ids=str)
+def test_masked_normals(shape: tuple[int, ...]):
+    operands = {**OPERANDS, "threshold": threshold(0.3, shape)}
+    n = drawn(operands, kind="masked_normal", shape=shape, dtype=jnp.float32)
+    i = indices(shape)
+    np.testing.assert_array_equal(n == 0, reference.keep(WORDS, i, 0.3))
+    assert_within_noise_ulps(n, np.where(n == 0, 0, reference.normal(WORDS, i)))
+
+
+def test_the_interpreter_of_memory_finds_nothing_out_of_bounds():
+    """It raises at reads out of bounds, and hands out NaN for what was never written."""
+    shape = (33, 384)
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    one = jnp.ones((1, 1))
+    operands = {**OPERANDS, "x": jnp.asarray(x), "a": one, "d": one}
+    checked = pltpu.InterpretParams(out_of_bounds_reads="raise", uninitialized_memory="nan")
+    params = {"kind": "uniform", "shape": shape, "dtype": jnp.float32}
+    y = drawn(operands, interpret=checked, **params)
+    np.testing.assert_array_equal(y, x + reference.uniform(WORDS, indices(shape)))
+
+
+def assert_within_noise_ulps(actual: np.ndarray, exact: np.ndarray) -> None:
+    allowed = NOISE_ULPS * np.spacing(np.float32(abs(exact)))
+    assert np.all(abs(actual - exact) <= allowed)
