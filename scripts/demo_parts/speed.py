@@ -106,9 +106,7 @@ def show(folder: Path) -> None:
     device = jax.devices()[0]
     versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "jaxlib", "flax"))
     report.console.print(f"device: {device.platform} ({device.device_kind}); {versions}")
-    states = ", ".join(f"{name} {state}" for name, state in flaxnoise.backends().items())
-    ours = kernel(CONTENDERS["flaxnoise.dropout"])
-    report.console.print(f"flaxnoise runs here as {ours}; its backends: {states}")
+    report.console.print(f"flaxnoise runs here as {kernel(CONTENDERS['flaxnoise.dropout'])}")
     for name, function in CONTENDERS.items():
         check(name, function)
     # A program's own time is disturbed least by others; on an accelerator it says little.
