@@ -1,14 +1,21 @@
 """The table of our own functions. A new noise is a new row, and a law in laws.py."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 import flaxnoise
-from bench.laws import HIGH, LOW, RATE, STDDEV
+from bench.laws import HIGH, IDS, LOW, RATE, STDDEV
 from bench.programs import Function, Heat, Program, jax_program
 from flaxnoise.backends.choice import BACKENDS
+
+
+def _tokens(key: jax.Array, x: jax.Array) -> jax.Array:
+    ids = (x.astype(jnp.float32) * IDS).astype(jnp.int32)
+    return flaxnoise.token_dropout(key, ids, RATE, mask_id=0).astype(x.dtype)
 
 
 class Case(NamedTuple):
@@ -24,6 +31,15 @@ CASES = (
     Case("normal", lambda key, x: flaxnoise.random.normal(key, x.shape, x.dtype)),
     Case("gaussian_dropout", lambda key, x: flaxnoise.gaussian_dropout(key, x, RATE)),
     Case("alpha_dropout", lambda key, x: flaxnoise.alpha_dropout(key, x, RATE)),
+    Case("token_dropout", lambda key, x: _tokens(key, x)),
+    Case(
+        "variational_dropout",
+        lambda key, x: flaxnoise.variational_dropout(key, x, 2 * math.log(STDDEV)),
+    ),
+    Case("feature_alpha_dropout", lambda key, x: flaxnoise.feature_alpha_dropout(key, x, RATE)),
+    Case("drop_path", lambda key, x: flaxnoise.drop_path(key, x, RATE)),
+    Case("word_dropout", lambda key, x: flaxnoise.word_dropout(key, x, RATE)),
+    Case("drop_block", lambda key, x: flaxnoise.drop_block_2d(key, x, RATE, block_size=7)),
     Case("spatial_dropout", lambda key, x: flaxnoise.spatial_dropout_2d(key, x, RATE)),
     Case(
         "masked_gaussian_noise",

@@ -5,7 +5,7 @@ Limits are six standard errors, so that a right result is refused once in 10^8 t
 
 import numpy as np
 
-from bench.laws import Array, Continuous, Discrete, Law
+from bench.laws import Array, Blocks, Continuous, Discrete, Law
 
 SIGMAS = 6.0
 # Of probabilities, factors and values of the noise itself: a rate of 0.1 that is realised to
@@ -39,8 +39,7 @@ def check(law: Law, dtype: str, x: Array, y: Array, dy: Array | None, dx: Array 
         raise WrongError("not all numbers are finite")
     # Coefficients of other libraries are rounded to dtype as well, hence two roundings.
     tolerance = 2 * EPSILON[dtype] + 2 * REALISED
-    test = _discrete if isinstance(law, Discrete) else _continuous
-    slope = test(law, x, y, tolerance)
+    slope = _TESTS[type(law)](law, x, y, tolerance)
     if dx is not None and dy is not None:
         expected = slope * dy.astype(np.float64)
         error = np.abs(dx.astype(np.float64) - expected)
@@ -55,10 +54,11 @@ def _discrete(law: Discrete, x: Array, y: Array, tolerance: float) -> Array:
     if not (error <= tolerance * (1 + np.abs(y))).all():
         raise WrongError(f"a value is off by {error.max():.3g}")
     slope = np.asarray(law.slopes)[which]
-    if law.shared:  # x is [batch, height, width, features]
-        if (which != which[:, :1, :1]).any():
-            raise WrongError("the elements of a feature map differ in their noise")
-        which = which[:, 0, 0]
+    if law.shared:
+        first = tuple(slice(0, 1 if axis in law.shared else None) for axis in range(x.ndim))
+        if (which != which[first]).any():
+            raise WrongError(f"the noise differs along the dimensions {law.shared}")
+        which = which[first]
     for value, probability in enumerate(law.probabilities):
         taken = (which == value).astype(np.float64).ravel()
         deviation = (probability * (1 - probability)) ** 0.5
@@ -73,6 +73,28 @@ def _continuous(law: Continuous, x: Array, y: Array, tolerance: float) -> Array:
     _near("the variance", (n**2).mean(), 1.0, (law.fourth - 1) ** 0.5, n.size, tolerance**2)
     _uncorrelated(n.ravel())
     return law.slope(x, y)
+
+
+def _blocks(law: Blocks, x: Array, y: Array, tolerance: float) -> Array:
+    ratio = y / x
+    kept = y != 0
+    factor = ratio.max((0, 3), keepdims=True)
+    if not (np.abs(ratio - factor) <= tolerance * factor)[kept].all():
+        raise WrongError("what is kept differs in its factor")
+    squares = np.lib.stride_tricks.sliding_window_view(~kept, (law.side, law.side), (1, 2))
+    hit = squares.all((-2, -1))
+    covered = np.zeros_like(kept)
+    for row in range(law.side):
+        for column in range(law.side):
+            covered[:, row : row + hit.shape[1], column : column + hit.shape[2]] |= hit
+    if (covered == kept).any():
+        raise WrongError("what is dropped does not fill blocks")
+    maps = ratio.mean((1, 2))  # each with noise of its own
+    _near("the mean", maps.mean(), 1.0, float(maps.std()), maps.size)
+    return ratio
+
+
+_TESTS = {Discrete: _discrete, Continuous: _continuous, Blocks: _blocks}
 
 
 def _near(

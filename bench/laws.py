@@ -13,6 +13,7 @@ Array = np.ndarray
 RATE = 0.1  # of masks, and of gaussian dropout
 STDDEV = 0.3  # and the scale of other noise
 LOW, HIGH = -1.0, 3.0  # pepper and salt
+IDS = 1024.0  # an x stands for this many ids, rounded down
 FACTOR = 1.25  # of the plain multiplication
 
 
@@ -22,7 +23,7 @@ class Discrete(NamedTuple):
     values: Callable[[Array], tuple[Array, ...]]
     probabilities: tuple[float, ...]
     slopes: tuple[float, ...]
-    shared: bool = False  # by all elements of a feature map
+    shared: tuple[int, ...] = ()  # dimensions of x along which the noise is the same
 
 
 class Continuous(NamedTuple):
@@ -34,7 +35,16 @@ class Continuous(NamedTuple):
     slope: Callable[[Array, Array], Array]  # dx/dy from x and y
 
 
-Law = Discrete | Continuous
+class Blocks(NamedTuple):
+    """y is 0 in squares of a side, elsewhere x times a factor of the place; its mean is x.
+
+    x is [batch, height, width, features].
+    """
+
+    side: int
+
+
+Law = Discrete | Continuous | Blocks
 
 
 def _alpha() -> tuple[float, float, float]:
@@ -62,19 +72,36 @@ def _multiplied(scale: float, fourth: float) -> Continuous:
     return Continuous(_same, lambda x: x * scale, fourth, lambda x, y: y / x)
 
 
+def _dropped(shared: tuple[int, ...]) -> Discrete:
+    return Discrete(lambda x: (0 * x, x * _KEEP), _BERNOULLI, (0.0, _KEEP), shared)
+
+
+def _alpha_dropped(shared: tuple[int, ...]) -> Discrete:
+    return Discrete(
+        lambda x: (0 * x + (SLOPE * ALPHA + SHIFT), SLOPE * x + SHIFT),
+        _BERNOULLI,
+        (0.0, SLOPE),
+        shared,
+    )
+
+
 LAWS: dict[str, Law] = {
     "copy": Discrete(lambda x: (x,), (1.0,), (1.0,)),
     "scale": Discrete(lambda x: (x * FACTOR,), (1.0,), (FACTOR,)),
-    "dropout": Discrete(lambda x: (0 * x, x * _KEEP), _BERNOULLI, (0.0, _KEEP)),
-    "spatial_dropout": Discrete(lambda x: (0 * x, x * _KEEP), _BERNOULLI, (0.0, _KEEP), True),
-    "alpha_dropout": Discrete(
-        lambda x: (0 * x + (SLOPE * ALPHA + SHIFT), SLOPE * x + SHIFT), _BERNOULLI, (0.0, SLOPE)
-    ),
+    "dropout": _dropped(()),
+    "spatial_dropout": _dropped((1, 2)),
+    "drop_path": _dropped((1, 2, 3)),
+    "word_dropout": _dropped((3,)),
+    "drop_block": Blocks(7),
+    "alpha_dropout": _alpha_dropped(()),
+    "feature_alpha_dropout": _alpha_dropped((1, 2)),
+    "token_dropout": Discrete(lambda x: (0 * x, np.floor(x * IDS)), _BERNOULLI, (0.0, 0.0)),
     "salt_and_pepper_noise": Discrete(
         lambda x: (0 * x + LOW, 0 * x + HIGH, x), (RATE / 2, RATE / 2, 1 - RATE), (0.0, 0.0, 1.0)
     ),
     "gaussian_dropout": _multiplied((RATE / (1 - RATE)) ** 0.5, 3.0),
     "gaussian_noise": _added(STDDEV, 3.0),
+    "variational_dropout": _multiplied(STDDEV, 3.0),
     "masked_gaussian_noise": _added(STDDEV * RATE**0.5, 3.0 / RATE),
     "uniform_noise": _added(STDDEV / 3**0.5, 9 / 5),
     "multiplicative_uniform": _multiplied(STDDEV / 3**0.5, 9 / 5),

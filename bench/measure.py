@@ -8,7 +8,7 @@ import numpy as np
 
 from bench import gate
 from bench.entrants import Entrant
-from bench.laws import LAWS
+from bench.laws import LAWS, Blocks
 from bench.programs import Heat, Program
 from bench.terminal import LIMITS
 from bench.timing import interleaved, spread
@@ -18,9 +18,13 @@ Told = Callable[[str], object]
 
 MAIN = (*LIMITS, "dropout", "gaussian_noise")
 ALL = tuple(LAWS)
-FLAT = tuple(work for work in ALL if work != "spatial_dropout")
-GRADIENT = tuple(work for work in FLAT if work != "normal")
-MAPS = (*LIMITS, "spatial_dropout")
+OF_MAPS = tuple(
+    work for work, law in LAWS.items() if isinstance(law, Blocks) or getattr(law, "shared", ())
+)
+FLAT = tuple(work for work in ALL if work not in OF_MAPS)
+WITHOUT_GRADIENT = ("normal", "token_dropout")
+GRADIENT = tuple(work for work in FLAT if work not in WITHOUT_GRADIENT)
+MAPS = (*LIMITS, *OF_MAPS)
 
 # A fresh result of more than 16 MB would be timed by the page faults of its memory.
 HEATS: tuple[tuple[Heat, tuple[str, ...]], ...] = (
