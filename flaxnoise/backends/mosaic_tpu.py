@@ -109,25 +109,19 @@ def refuses(
     return None
 
 
-def is_faster(
-    *,
-    names: Sequence[str],
-    shape: Sequence[int],
-    global_shape: Sequence[int] | None,
-    **_: Any,
-) -> bool:
+def is_faster(*, shape: Sequence[int], global_shape: Sequence[int] | None, **_: Any) -> bool:
     """Whether the kernel is chosen unasked, for a call that it can serve.
 
-    By static bundles for 1024 elements on v5e (scripts/aot_report.py; compiled, not run): 15 to 24
-    for a mask against 113 of the xla form, which computes a block of Philox for every element.
-    What XLA would have fused goes through memory once more, which costs less than 20; a copy
-    because the rows do not divide by four, less than 60. An example takes the time of 32 rows
-    at least, and the grid some 300 cycles for each: so, 16 chunks of 1024 elements must be there.
-    And a shard must begin where the kernel can.
+    By static bundles for 1024 float32 elements on v5e (scripts/aot_report.py; compiled, not run): a
+    mask takes the kernel 15 to 25, the xla form, which computes a block of Philox for every
+    element, 113. What XLA would have fused goes through memory once more, and rows that do not
+    fill their tiles are copied there and back: less than 30 together. But to cut other rows into
+    chunks takes XLA up to 200: so, rows stay as they are. An example takes the time of 32 rows at
+    least, and some 300 cycles of the grid's: so, 16 chunks of 1024 elements must be there.
     """
     grid = grid_of(shape, global_shape or shape)
-    aligned = "start" not in names or grid is None or math.prod(shape) % grid.alignment == 0
-    return aligned and math.prod(shape) >= 16 * CHUNK
+    as_rows = grid is not None and grid.columns == shape[-1]
+    return as_rows and math.prod(shape) >= 16 * CHUNK
 
 
 def _above_thresholds(operands: Operands, kind: Kind, **how: Any) -> jax.Array:
