@@ -1,10 +1,12 @@
-"""Prints what each function compiles to on GPUs that are not here, and saves it.
+"""Prints what each function compiles to on GPUs and TPUs that are not here, and saves it.
 
-    JAX_PLATFORMS=cpu python scripts/aot_report.py [--devices h100 a100] [--output FILE]
+    JAX_PLATFORMS=cpu python scripts/aot_report.py [--devices h100 a100 v5e …] [--output FILE]
 
-Machine instructions per element, kernels, widths of loads and stores, spills, temporaries, and the
-time per element that instructions and memory allow. Compiled ahead of time, not run. Needs the
-wheels that scripts/setup_aot.sh installs.
+For GPUs: machine instructions per element, kernels, widths of loads and stores, spills,
+temporaries, and the time per element that instructions and memory allow. For TPUs: static bundles
+(cycles of a core) for 1024 elements, and those in which memory moves them. Compiled ahead of time,
+not run. Needs the wheels that scripts/setup_aot.sh installs, those of the devices asked for. The
+file keeps its rows for other devices.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from aot import gpu
+from aot import gpu, tpu, tpu_report
 from aot.cases import CASES, Case
 
 # Published peaks: memory bandwidth in bytes/s; instructions/s: multiprocessors · 4 schedulers of
@@ -26,16 +28,38 @@ from aot.cases import CASES, Case
 MEMORY = {"h100": 3.35e12, "a100": 2.04e12}
 ISSUE = {"h100": 132 * 4 * 32 * 1.755e9, "a100": 108 * 4 * 32 * 1.41e9}
 
+HEADINGS = {
+    "device": "device",
+    "case": "case",
+    "shape": "shape",
+    "dtype": "dtype",
+    "kernels": "kernels",
+    "instructions": "instructions\nper element",
+    "load": "load\nbytes",
+    "store": "store\nbytes",
+    "spilled": "spilled\nbytes",
+    "temporary": "temporary bytes\nper element",
+    "memory_ps": "memory allows\nps per element",
+    "issue_ps": "instructions allow\nps per element",
+}
+DEVICES = (*gpu.DEVICES, *tpu.DEVICES)
+
 
 def main() -> None:
     arguments = _arguments()
     rows = [
-        _row(device, case)
+        tpu_report.row(device, case) if device in tpu.DEVICES else _row(device, case)
         for device in arguments.devices
-        for case in track(CASES, f"compiling for {device}")
+        for case in track(_cases(device), f"compiling for {device}")
+        if not case.only or device in case.only
     ]
-    _print(rows)
+    tpu.forget_dumps()
+    _print([row for row in rows if row["device"] in gpu.DEVICES], HEADINGS)
+    _print([row for row in rows if row["device"] in tpu.DEVICES], tpu_report.HEADINGS)
     if arguments.output:
+        if arguments.output.exists():
+            old = json.loads(arguments.output.read_text())["rows"]
+            rows = [row for row in old if row["device"] not in arguments.devices] + rows
         versions = {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
         report = {"how": "compiled ahead of time, not run", "versions": versions, "rows": rows}
         arguments.output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
@@ -43,9 +67,13 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--devices", nargs="+", default=gpu.DEVICES, choices=gpu.DEVICES)
+    parser.add_argument("--devices", nargs="+", default=gpu.DEVICES, choices=DEVICES)
     parser.add_argument("--output", type=pathlib.Path)
     return parser.parse_args()
+
+
+def _cases(device: str) -> tuple[Case, ...]:
+    return tpu_report.CASES if device in tpu.DEVICES else CASES
 
 
 def _row(device: str, case: Case) -> dict:
@@ -68,22 +96,10 @@ def _row(device: str, case: Case) -> dict:
     }
 
 
-def _print(rows: list[dict]) -> None:
+def _print(rows: list[dict], headings: dict[str, str]) -> None:
+    if not rows:
+        return
     table = Table(title="Compiled ahead of time, not run")
-    headings = {
-        "device": "device",
-        "case": "case",
-        "shape": "shape",
-        "dtype": "dtype",
-        "kernels": "kernels",
-        "instructions": "instructions\nper element",
-        "load": "load\nbytes",
-        "store": "store\nbytes",
-        "spilled": "spilled\nbytes",
-        "temporary": "temporary bytes\nper element",
-        "memory_ps": "memory allows\nps per element",
-        "issue_ps": "instructions allow\nps per element",
-    }
     for heading in headings.values():
         table.add_column(heading, overflow="fold")
     for row in rows:

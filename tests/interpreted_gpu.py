@@ -1,6 +1,6 @@
 """The mosaic_gpu backend in Pallas' interpreter of GPU kernels, on the CPU.
 
-It detects races between programs (from jax 0.11 on) and raises where memory is read or written out
+It detects races between programs (from jax 0.12 on) and raises where memory is read or written out
 of bounds; memory that was never written holds NaN.
 """
 

@@ -26,7 +26,7 @@ Operands = dict[str, jax.Array]
 TILES = (4096, 2048, 1024)  # elements of one program; each holds whole chunks of the stream
 _FIRST_CAPABILITY = 9.0  # Hopper; on what came before, Mosaic ends the process
 _WITH_ROOTS: tuple[Kind, ...] = ("normal", "masked_normal")
-_SQRT_SINCE = (0, 11)
+_SQRT_SINCE = (0, 12)
 _FLOATS = (jnp.float32, jnp.bfloat16, jnp.float16)
 
 

@@ -179,7 +179,8 @@ def _index(
         if plan.wide:
             offset = offset | (start[1].astype(word) << jnp.uint64(32))
         # Says to the compiler what is known: that a thread's elements share their blocks.
-        offset = offset & ~jnp.asarray(plan.alignment - 1, word)
+        zeros = jnp.asarray(plan.alignment.bit_length() - 1, word)
+        offset = offset >> zeros << zeros
     if len(plan.runs) == 1:
         base = first if offset is None else first + offset
         low = base.astype(jnp.uint32)

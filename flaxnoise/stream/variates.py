@@ -92,7 +92,8 @@ def _minus_2_log(a: jax.Array) -> jax.Array:
 
 def _signed(word: jax.Array, shift: int) -> jax.Array:
     """The upper 32 − shift bits as a signed integer, in float32."""
-    return (_bits(word, jnp.int32) >> jnp.int32(shift)).astype(jnp.float32)
+    # Converted, not bitcast: after a bitcast from uint32, Mosaic GPU takes int32 for unsigned.
+    return (word.astype(jnp.int32) >> jnp.int32(shift)).astype(jnp.float32)
 
 
 def _polynomial(x: jax.Array, coefficients: tuple[float, ...]) -> jax.Array:

@@ -24,6 +24,7 @@ class Case(NamedTuple):
         keys: how many keys, in an array; 0 for a single one.
         numbers: how many traced float32 numbers it takes besides.
         devices: how many share x, cut along its first dimension.
+        only: the names of the devices that it is compiled for; empty for all.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Case(NamedTuple):
     keys: int = 0
     numbers: int = 0
     devices: int = 1
+    only: tuple[str, ...] = ()
 
     def arguments(self) -> tuple[jax.ShapeDtypeStruct, ...]:
         key = jax.eval_shape(lambda: jax.random.PRNGKey(0, impl=self.key_implementation))
@@ -78,12 +80,25 @@ def gradient(function):
     return lambda key, dy: jax.linear_transpose(lambda x: function(key, x), dy)(dy)[0]
 
 
+def on_mosaic(function):
+    """The function, served by the Pallas kernel."""
+
+    def forced(*arguments):
+        with flaxnoise.backend("mosaic_gpu"):
+            return function(*arguments)
+
+    return forced
+
+
 F32, BF16 = jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16)
 SQUARE = (1024, 1024)
+# For Mosaic, whose cache knows a kernel by its sizes, not by its use.
+SHORT, TALL = (512, 1024), (2048, 1024)
 SHAPES = ((1 << 20,), SQUARE, (8, 128, 1024), (4, 16, 64, 256), (32, 197, 768))
 # Sizes that divide by four and rows that do not; those of 197 are attention weights.
 ODD_ROWS = ((8, 12, 197, 197), (1022, 1026))
 RAGGED = ((1023, 1025), (1_000_001,))
+F16 = jnp.dtype(jnp.float16)
 CHAIN = "bias+gelu+{}+residual"
 
 CASES = (
@@ -105,6 +120,27 @@ CASES = (
     *(Case(CHAIN.format("dropout"), chain(dropout), SQUARE, dtype) for dtype in (F32, BF16)),
     *(Case(CHAIN.format("gaussian_noise"), chain(gaussian_noise), SQUARE, d) for d in (F32, BF16)),
     *(Case(CHAIN.format("nothing"), chain(lambda key, x: x), SQUARE, d) for d in (F32, BF16)),
+    *(
+        Case(f"{name}, mosaic_gpu", on_mosaic(function), shape, dtype, only=("h100",))
+        for name, function, shape, dtype in (
+            *(("dropout", dropout, SQUARE, dtype) for dtype in (F32, BF16, F16)),
+            *(("dropout", dropout, shape, F32) for shape in (SHAPES[-1], *ODD_ROWS)),
+            *(("dropout, ragged", dropout, shape, F32) for shape in RAGGED),
+            *(("dropout, gradient", gradient(dropout), TALL, dtype) for dtype in (F32, BF16)),
+            *(("gaussian_noise", gaussian_noise, SQUARE, dtype) for dtype in (F32, BF16)),
+            ("gaussian_dropout", gaussian_dropout, SQUARE, F32),
+            ("masked_gaussian_noise", masked_gaussian_noise, SQUARE, F32),
+            (CHAIN.format("dropout"), chain(dropout), SHORT, F32),
+        )
+    ),
+    Case(
+        "dropout, a key per example, mosaic_gpu",
+        on_mosaic(jax.vmap(dropout)),
+        SQUARE,
+        F32,
+        keys=1024,
+        only=("h100",),
+    ),
     Case("multiply", lambda key, x: x * 1.25, SQUARE, F32),
     Case("flax.linen.Dropout, threefry2x32", flax_dropout, SQUARE, F32),
     Case("flax.linen.Dropout, rbg", flax_dropout_rbg, SQUARE, F32, "rbg"),

@@ -4,6 +4,7 @@ Needs the wheels of the extra aot-gpu (see scripts/setup_aot.sh); no driver. Wha
 compiled, not run.
 """
 
+import os
 import pathlib
 import re
 import shutil
@@ -21,6 +22,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 
 DEVICES = ("h100", "a100")
 EMITTER_DUMP = {"xla_dump_emitter_re": ".*"}
+MOSAIC_DUMP = (
+    "MOSAIC_GPU_DUMP_TO"  # where Mosaic writes its PTX; read at each lowering and compilation
+)
 
 
 class Kernel(NamedTuple):
@@ -70,13 +74,7 @@ def compile_for(
 
     On several devices x is cut along its first dimension, by the compiler (an automatic mesh).
     """
-    description = (pathlib.Path(__file__).parent / f"{device}.textproto").read_text()
-    topology = topologies.get_topology_desc(
-        platform="cuda",
-        topology_name=device,
-        topology=f"1x1x{devices}",
-        target_config=description,
-    )
+    topology = _topology(device, devices)
     # Without a device of the topology, compile() would silently compile for the CPU.
     whole = cut = SingleDeviceSharding(topology.devices[0])
     if devices > 1:
@@ -89,18 +87,50 @@ def compile_for(
         jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=cut if a is x else whole)
         for a in (key, x, *numbers)
     ]
-    lowered = (
-        jax.jit(function, out_shardings=cut).trace(*placed).lower(lowering_platforms=("cuda",))
-    )
     # Of an element of the result: the machine code stores pairs of bfloat16 as words.
     size = jax.eval_shape(function, key, x, *numbers).dtype.itemsize
     with tempfile.TemporaryDirectory() as folder:
-        # A name of its own, or XLA would take a kernel from its cache and dump nothing.
-        compiled = lowered.compile(compiler_options={"xla_dump_to": folder, **EMITTER_DUMP})
+        compiled = _compile_into(folder, jax.jit(function, out_shardings=cut), placed)
         sources = sorted(pathlib.Path(folder).glob("*.ptx"))
         kernels = [kernel for source in sources for kernel in _kernels(source, size)]
     memory = compiled.memory_analysis()
     return Program(tuple(kernels), memory.temp_size_in_bytes)
+
+
+def emit(
+    device: str, function: Callable[..., jax.Array], *arguments: jax.ShapeDtypeStruct
+) -> dict[str, str]:
+    """What the compiler writes down on the way, by file name: PTX, HLO, the launches."""
+    place = SingleDeviceSharding(_topology(device).devices[0])
+    placed = [jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place) for a in arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        _compile_into(folder, jax.jit(function, out_shardings=place), placed)
+        files = [file for file in pathlib.Path(folder).iterdir() if file.suffix in (".ptx", ".txt")]
+        return {file.name: file.read_text() for file in files}
+
+
+def _topology(device: str, devices: int = 1) -> topologies.TopologyDescription:
+    description = (pathlib.Path(__file__).parent / f"{device}.textproto").read_text()
+    return topologies.get_topology_desc(
+        platform="cuda",
+        topology_name=device,
+        topology=f"1x1x{devices}",
+        target_config=description,
+    )
+
+
+def _compile_into(
+    folder: str, function: jax.stages.Wrapped, arguments: list[jax.ShapeDtypeStruct]
+) -> jax.stages.Compiled:
+    """Compiles, and leaves in the folder what the compiler writes down."""
+    os.environ[MOSAIC_DUMP] = folder
+    lowered = function.trace(*arguments).lower(lowering_platforms=("cuda",))
+    # A name of its own, or XLA would take a kernel from its cache and dump nothing.
+    compiled = lowered.compile(compiler_options={"xla_dump_to": folder, **EMITTER_DUMP})
+    emitted = [source.read_text() for source in pathlib.Path(folder).glob("*.ptx")]
+    if "mosaic_gpu" in lowered.as_text() and not any("mosaic" in text for text in emitted):
+        raise RuntimeError("Mosaic took a kernel from its cache; compile it for other sizes")
+    return compiled
 
 
 def _kernels(source: pathlib.Path, size: int) -> list[Kernel]:

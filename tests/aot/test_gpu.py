@@ -1,15 +1,6 @@
 """What XLA makes of the functions on GPUs that are not here: compiled and read, not run."""
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import pytest
-
-ROOT = pathlib.Path(__file__).parents[2]
-WHEELS = pathlib.Path(os.environ.get("FLAXNOISE_AOT_GPU", pathlib.Path(sys.prefix, "aot-gpu")))
 
 # Case, dtype → (machine instructions per element, kernels). A thread computes one block of Philox
 # for its four elements: 20 products, 20 logical operations, additions to the key; with the choice
@@ -40,32 +31,6 @@ SMALL_KERNELS = {  # XLA on A100 hoists a round that only knows the key, for som
     ("a100", "dropout", (32, 197, 768)),
     ("a100", "gaussian_noise", (8, 12, 197, 197)),
 }
-
-
-def compiled_rows(folder: pathlib.Path) -> list[dict]:
-    """The report, made in a process that sees the wheels; this one must not load a GPU's plugin."""
-    output = folder / "aot.json"
-    tools = ":".join(map(str, WHEELS.glob("nvidia/cu*/bin")))
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    environment |= {
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": f"{ROOT}:{WHEELS}",
-        "PATH": f"{tools}:{os.environ['PATH']}",
-    }
-    command = [sys.executable, ROOT / "scripts" / "aot_report.py", "--output", output]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(output.read_text())["rows"]
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    if not (WHEELS / "jax_plugins").is_dir():
-        pytest.skip(
-            "the wheels jax-cuda13-plugin, jax-cuda13-pjrt, nvidia-cuda-nvcc and "
-            f"nvidia-cuda-nvdisasm are not in {WHEELS}: run scripts/setup_aot.sh"
-        )
-    return compiled_rows(tmp_path_factory.mktemp("aot"))
 
 
 def of(row: dict) -> tuple[str, str]:

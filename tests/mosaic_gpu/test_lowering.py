@@ -10,12 +10,12 @@ import pytest
 
 import flaxnoise
 from flaxnoise.affine import affine
-from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.noise import Kind, draw
 from flaxnoise.stream.threshold import threshold
 
 KEY, X = jax.random.key(0), jnp.ones((33, 129))
 CALL = "mosaic_gpu_v2"
-HAS_ROOTS = jax.__version_info__ >= (0, 11)  # Mosaic GPU, since that jax
+HAS_ROOTS = jax.__version_info__ >= (0, 12)  # Mosaic GPU, since that jax
 
 
 def lowered(function, *arguments, platform: str = "cuda") -> str:
@@ -52,6 +52,38 @@ def test_every_kind_and_dtype_lowers_to_the_kernel(kind: str, dtype):
     if kind != "bits":
         operands |= {"x": X.astype(dtype)} | {name: jnp.ones((1, 1)) for name in "abcd"}
         assert lowered(lambda o: affine(o, dtype=dtype, **params), operands).count(CALL) == 1
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_no_integer_changes_its_sign_by_a_bitcast(kind: str):
+    """After one from uint32 to int32, Mosaic GPU converts to float32 as if it were unsigned."""
+
+    def noise(words, low):
+        return draw(kind, tuple(words), low, None, low)
+
+    with jax.enable_x64(True):
+        low = jnp.zeros(8, jnp.uint32)
+        equations = jax.make_jaxpr(noise)(jnp.zeros(4, jnp.uint32), low).jaxpr.eqns
+    casts = [e for e in equations if e.primitive.name == "bitcast_convert_type"]
+    kinds = [(e.invars[0].aval.dtype.kind, e.outvars[0].aval.dtype.kind) for e in casts]
+    assert equations
+    assert not {("u", "i"), ("i", "u")} & set(kinds)
+
+
+@pytest.mark.parametrize(
+    ("shape", "whole"),
+    [
+        ((2048,), (1 << 40,)),
+        ((2, 1024), (7, 1024)),
+        ((3, 700), (9, 2100)),
+        ((9, 1, 250), (9, 3, 250)),
+    ],
+    ids=str,
+)
+def test_shards_lower_to_the_kernel(shape: tuple[int, ...], whole: tuple[int, ...]):
+    operands = {"key": jnp.zeros(4, jnp.uint32), "start": jnp.zeros(2, jnp.uint32)}
+    params = {"kind": "bits", "shape": shape, "global_shape": whole, "dtype": jnp.uint32}
+    assert CALL in lowered(lambda o: affine(o, backend="mosaic_gpu", **params), operands)
 
 
 def test_it_serves_forward_and_gradient_and_a_key_per_example():

@@ -1,0 +1,94 @@
+"""What the Pallas kernel compiles to on H100: compiled and read, not run."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+# Case, dtype → (machine instructions per element, kernels). A thread computes one block of Philox
+# for eight elements (keep) or four: 20 products and 20 logical operations, so 5 or 10 an element;
+# besides, dropout in float32 takes a shift and a comparison (and half a rotation), a product and
+# two selections (kept; x itself where the factor is 1), and loads, stores, the key's additions and
+# addresses shared by 32 elements: 11.3 with jax 0.12. The budgets leave room for another schedule.
+# Where the key is of two words, a thread of a kernel of its own pads it to four; another kernel
+# writes the tail.
+BUDGETS = {
+    ("dropout, mosaic_gpu", "float32"): (14, 3),
+    ("dropout, mosaic_gpu", "bfloat16"): (15, 2),  # conversions, halves put together
+    ("dropout, mosaic_gpu", "float16"): (16, 2),
+    ("dropout, ragged, mosaic_gpu", "float32"): (14, 3),
+    ("dropout, gradient, mosaic_gpu", "float32"): (14, 2),
+    ("dropout, gradient, mosaic_gpu", "bfloat16"): (15, 2),
+    ("dropout, a key per example, mosaic_gpu", "float32"): (17, 2),  # eight elements share, not 32
+    ("gaussian_noise, mosaic_gpu", "float32"): (42, 2),  # logarithm and root for two, sine, cosine
+    ("gaussian_noise, mosaic_gpu", "bfloat16"): (45, 2),
+    ("gaussian_dropout, mosaic_gpu", "float32"): (42, 2),
+    ("masked_gaussian_noise, mosaic_gpu", "float32"): (58, 2),  # two generators
+}
+ROOT = pathlib.Path(__file__).parents[2]
+CHAIN = "bias+gelu+dropout+residual"
+A100 = """
+import sys
+sys.path.insert(0, "{}/scripts")
+from aot import gpu
+from aot.cases import CASES
+case = next(case for case in CASES if case.name == "dropout, mosaic_gpu")
+gpu.compile_for("a100", case.function, *case.arguments())
+"""
+
+
+def named(rows: list[dict], name: str) -> list[dict]:
+    return [row for row in rows if row["case"] == name and row["device"] == "h100"]
+
+
+@pytest.mark.parametrize(("case", "dtype"), BUDGETS)
+def test_the_kernel_is_within_its_budget(rows: list[dict], case: str, dtype: str):
+    instructions, kernels = BUDGETS[case, dtype]
+    own = [row for row in named(rows, case) if row["dtype"] == dtype]
+    assert own
+    for row in own:
+        assert row["instructions"] <= instructions, row
+        assert row["kernels"] <= kernels, row
+        assert row["spilled"] == 0, row
+        assert row["temporary"] <= 0.03, row  # keys of four words, a key per 1024 elements
+        width = 16 if dtype == "float32" else 8
+        assert (row["load"], row["store"]) == (max(width, 8), width), row
+
+
+def test_every_row_of_the_report_has_a_budget(rows: list[dict]):
+    reported = {(row["case"], row["dtype"]) for row in rows if "mosaic_gpu" in row["case"]}
+    assert reported == {*BUDGETS, (f"{CHAIN}, mosaic_gpu", "float32")}
+
+
+def test_it_needs_fewer_instructions_than_the_xla_form(rows: list[dict]):
+    """Less than half for dropout, where eight elements share a block instead of four."""
+    for name, share in (("dropout", 0.5), ("gaussian_noise", 0.8), ("masked_gaussian_noise", 0.8)):
+        kernel = named(rows, f"{name}, mosaic_gpu")[0]
+        (xla,) = (
+            row
+            for row in named(rows, name)
+            if (row["shape"], row["dtype"]) == (kernel["shape"], kernel["dtype"])
+        )
+        assert kernel["instructions"] <= share * xla["instructions"], (kernel, xla)
+
+
+def test_a_chain_of_operations_is_better_left_to_xla(rows: list[dict]):
+    """The reason why xla stays the default: a kernel of its own goes through memory twice more."""
+    (kernel,), (xla, *_) = named(rows, f"{CHAIN}, mosaic_gpu"), named(rows, CHAIN)
+    assert (xla["kernels"], xla["temporary"]) == (1, 0)
+    assert kernel["kernels"] == 4  # before, after, the kernel between, and its key
+    assert kernel["temporary"] >= 4  # bytes an element: what it reads
+
+
+def test_compiling_for_an_older_gpu_ends_the_process(gpu_wheels: dict[str, str]):
+    """Why they are refused where they are seen, before Mosaic is asked."""
+    ran = subprocess.run(
+        [sys.executable, "-c", A100.format(ROOT)],
+        env=gpu_wheels,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode != 0
+    assert "LLVM ERROR: Cannot select" in ran.stderr, ran.stderr[-2000:]
