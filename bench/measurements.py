@@ -73,6 +73,11 @@ def setting(record: Record) -> str:
     return f"{shape} {record['dtype']} {record['pass']} {record['mode']}"
 
 
+def is_like_linen(record: Record) -> bool:
+    """flax.nnx with another key than the default: much the same as flax.linen with it."""
+    return record["library"] == "flax.nnx" and record["variant"] != "threefry2x32"
+
+
 def clock(records: Iterable[Record]) -> str:
     """Of the two, the one to compare by: what else runs disturbs CPU time least."""
     platforms = {run["platform"] for run in of(records, "run")}

@@ -59,7 +59,7 @@ def _layer_table(
             records, "time", work=name, shape=SHAPE, dtype="float32", mode="jit"
         )
     ]
-    own = [record for record in own if not _is_like_linen(record)]
+    own = [record for record in own if not measurements.is_like_linen(record)]
     lines = [_row(header), _row(["---"] + ["---:"] * len(columns))]
     for name in dict.fromkeys(map(_name, own)):
         cells = []
@@ -70,11 +70,6 @@ def _layer_table(
             cells.append(_cell(mine, base, clock))
         lines.append(_row([name, *cells]))
     return lines
-
-
-def _is_like_linen(record: Record) -> bool:
-    """flax.nnx with another key than the default: much the same as flax.linen with it."""
-    return record["library"] == "flax.nnx" and record["variant"] != "threefry2x32"
 
 
 def _name(record: Record) -> str:

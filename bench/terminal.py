@@ -10,6 +10,13 @@ from bench import measurements
 from bench.measurements import Record
 
 LIMITS = ("copy", "scale")
+COLUMNS = 6  # heats in a table
+# The largest of all heats, as (name in a record, factor, format).
+FACTS = {
+    "kept B\nan element": ("kept", 1, ".1f"),
+    "temporary\nMB": ("temporary", 1e-6, ".1f"),
+    "compile\nms": ("compile", 1e3, ".0f"),
+}
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -57,18 +64,23 @@ def show_work(work: str, layers: Sequence[Record], absent: Sequence[Record], clo
     limits = [record for name in LIMITS for record in layers if record["work"] == name]
     own = [r for r in limits if measurements.setting(r) in settings and r not in own] + own
     title = f"{work}: wall ns an element, and in brackets {clock} time relative to flaxnoise's"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    table.add_column("", vertical="bottom")
-    for setting in settings:
-        table.add_column(setting.replace(" ", "\n"), justify="right", vertical="bottom")
-    for title in ("kept\nB an\nelement", "temporary\nMB", "compile\nms"):
-        table.add_column(title, justify="right", vertical="bottom")
-    for name in dict.fromkeys(measurements.name(record) for record in own):
-        mine = {measurements.setting(r): r for r in own if measurements.name(r) == name}
-        cells = [cell(mine.get(setting), own, setting, clock) for setting in settings]
-        facts = (("kept", 1, ".1f"), ("temporary", 1e-6, ".1f"), ("compile", 1e3, ".0f"))
-        table.add_row(name, *cells, *(largest(mine, *entry) for entry in facts))
-    console.print(table)
+    for start in range(0, len(settings), COLUMNS):
+        last = start + COLUMNS >= len(settings)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+        table.add_column("", no_wrap=True)
+        for setting in settings[start : start + COLUMNS]:
+            column = setting.replace(" ", "\n")
+            table.add_column(column, justify="right", vertical="bottom", no_wrap=True)
+        for column in FACTS if last else ():
+            table.add_column(column, justify="right", vertical="bottom", no_wrap=True)
+        for name in dict.fromkeys(measurements.name(record) for record in own):
+            mine = {measurements.setting(r): r for r in own if measurements.name(r) == name}
+            here = settings[start : start + COLUMNS]
+            cells = [cell(mine.get(setting), own, setting, clock) for setting in here]
+            facts = [largest(mine, *entry) for entry in FACTS.values()]
+            table.add_row(name, *cells, *(facts if last else ()))
+        console.print(table)
+        title = f"{work}, continued"
     for reason in dict.fromkeys(f"{measurements.name(r)} {r['reason']}" for r in absent):
         console.print(f"[dim]–: {reason}[/]")
 

@@ -31,8 +31,9 @@ def draw(records: Sequence[Record], run: Record) -> Figure:
         _panel(axes, found, f"{work}, {title}")
     for axes in grid[1]:
         axes.set_xlabel("times flaxnoise's time")
+    time = f"{clock.replace('cpu', 'CPU')} time"
     figure.suptitle(
-        f"{clock} time of others, relative to flaxnoise's (1): 1 Mi elements, float32, jitted.\n"
+        f"{time} of others, relative to flaxnoise's (1): 1 Mi elements, float32, jitted.\n"
         "Thin lines: 95 % intervals. Right of 1 is slower than flaxnoise."
     )
     footnote(figure, run)

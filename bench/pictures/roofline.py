@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, NullFormatter, NullLocator
 
 from bench import measurements
 from bench.measurements import Record
-from bench.pictures.style import LIMITS, colour, elements, footnote, jitted, label, spread_out
+from bench.pictures.style import LIMITS, colour, elements, footnote, jitted, label, label_ends
 
 SHAPES = ([256, 1024], [4096, 1024])
 WORKS = ("dropout", "gaussian_noise", *LIMITS)
@@ -20,7 +21,8 @@ def draw(records: Sequence[Record], run: Record) -> Figure:
         _panel(axes, jitted(records, shape=shape, mode="jit"))
         axes.set_title(f"{elements(int(np.prod(shape)))} elements, float32, forward, jitted")
     figure.suptitle(
-        "Roofline: the line is what a copy reaches here; under it, arithmetic is what takes time"
+        "Roofline: the line is what a copy into a fresh result reaches here; "
+        "below it, arithmetic is what takes time"
     )
     footnote(figure, run)
     return figure
@@ -33,6 +35,7 @@ def moved(record: Record) -> float:
 
 def _panel(axes: Axes, records: Sequence[Record]) -> None:
     records = [r for r in records if r["work"] in WORKS and "moved" in r]
+    records = [r for r in records if not measurements.is_like_linen(r)]
     if not records:
         return
     points = [(moved(r), 1 / measurements.nanoseconds(r), r) for r in records]
@@ -40,28 +43,23 @@ def _panel(axes: Axes, records: Sequence[Record]) -> None:
     low, high = (f(x for x, _, _ in points) for f in (min, max))
     if limit is not None:
         bandwidth = moved(limit) / measurements.nanoseconds(limit)
-        ends = np.array([low * 0.8, high * 1.3])
-        axes.plot(ends, bandwidth / ends, color="#000000", linewidth=1.5)
-        axes.annotate(
-            f"copy: {bandwidth:.1f} GB/s", (ends[1], bandwidth / ends[1]), fontsize=9, va="bottom"
-        )
-    places = dict(
-        zip(range(len(points)), spread_out([np.log10(y) for _, y, _ in points], 0.055), strict=True)
-    )
-    for i, (x, y, record) in enumerate(points):
-        shape = "s" if record["work"] == "gaussian_noise" else "o"
-        axes.plot(x, y, shape, color=colour(record), markersize=6)
-        text = label(record) + (" (noise)" if shape == "s" else "")
-        axes.annotate(
-            text,
-            (x, y),
-            (high * 2, 10 ** places[i]),
-            fontsize=8.5,
-            color=colour(record),
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": colour(record), "linewidth": 0.4},
-        )
-    axes.set(xscale="log", yscale="log", xlim=(low * 0.7, high * 8))
+        reach = np.array([low * 0.8, high * 1.3])
+        axes.plot(reach, bandwidth / reach, color="#000000", linewidth=1.5)
+        text = f"a copy: {bandwidth:.1f} GB/s"
+        axes.annotate(text, (reach[0], bandwidth / reach[0]), (4, 4), textcoords="offset points")
+    ends = []
+    for x, y, record in points:
+        noise = record["work"] == "gaussian_noise"
+        axes.plot(x, y, "s" if noise else "o", color=colour(record), markersize=6)
+        ends.append((x, y, label(record) + " (noise)" * noise, colour(record)))
+    axes.set(xscale="log", yscale="log", xlim=(low * 0.7, high * 6))
+    axes.margins(y=0.1)
+    label_ends(axes, ends, high * 1.6)
+    ticks = [8 * 2**i for i in range(12) if low * 0.7 < 8 * 2**i < high * 1.5]
+    axes.set_xticks(ticks, map(str, ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("bytes an element: argument + result + 2 × temporary memory")
     axes.set_ylabel("elements a nanosecond (higher is better)")
     axes.grid(alpha=0.25)

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from bench import measurements
 from bench.measurements import Record
-from bench.pictures.style import LIMITS, colour, elements, footnote, jitted, label, spread_out
+from bench.pictures.style import LIMITS, colour, elements, footnote, jitted, label, label_ends
 
 MARKERS = "osv^D<>p"
 
@@ -28,6 +27,7 @@ def _panel(axes: Axes, records: Sequence[Record], work: str) -> None:
     seen: dict[str, int] = {}
     # Maps of the same number of elements have another shape: they do other work.
     records = [record for record in records if len(record["shape"]) < 3]
+    records = [record for record in records if not measurements.is_like_linen(record)]
     for name in dict.fromkeys(map(label, records)):
         own = sorted((r for r in records if label(r) == name), key=lambda r: r["elements"])
         library = own[0]["library"]
@@ -58,20 +58,5 @@ def _panel(axes: Axes, records: Sequence[Record], work: str) -> None:
     axes.grid(axis="y", which="major", alpha=0.3)
     if not ends:
         return
-    axes.set_xlim(min(counts) * 0.7, max(counts) * 60)
-    heights = spread_out([np.log10(end[1]) for end in ends], 0.021 * _decades(axes))
-    for (x, y, name, shade), height in zip(ends, heights, strict=True):
-        axes.annotate(
-            name,
-            (x, y),
-            (max(counts) * 1.7, 10**height),
-            color=shade,
-            fontsize=8.5,
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": shade, "linewidth": 0.5},
-        )
-
-
-def _decades(axes: Axes) -> float:
-    low, high = axes.get_ylim()
-    return float(np.log10(high / low))
+    axes.set_xlim(min(counts) * 0.7, max(counts) * 100)
+    label_ends(axes, ends, max(counts) * 1.7)

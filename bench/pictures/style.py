@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench import measurements
@@ -71,12 +73,37 @@ def jitted(records: Sequence[Record], **wanted: object) -> list[Record]:
     return [r for r in found if r["mode"] != "eager" and r["elements"] & (r["elements"] - 1) == 0]
 
 
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], x: float) -> None:
+    """Names of points on a logarithmic axis, (x, y, name, colour), in one column at ``x``."""
+    low, high = np.log10(axes.get_ylim())
+    heights = spread_out([float(np.log10(y)) for _, y, _, _ in ends], 0.024 * (high - low))
+    for (place, y, name, shade), height in zip(ends, heights, strict=True):
+        line = {"arrowstyle": "-", "color": shade, "linewidth": 0.5, "relpos": (0, 0.5)}
+        axes.annotate(
+            name,
+            (place, y),
+            (x, 10**height),
+            color=shade,
+            fontsize=8.5,
+            va="center",
+            arrowprops={**line, "shrinkA": 1, "shrinkB": 2},
+        )
+
+
 def spread_out(heights: Sequence[float], gap: float) -> list[float]:
-    """Heights at least ``gap`` apart, in their order, as near to the given ones as simple."""
+    """Heights at least ``gap`` apart, in their order, groups of them centred on where they were."""
     order = sorted(range(len(heights)), key=lambda i: heights[i])
-    placed = [0.0] * len(heights)
-    floor = float("-inf")
+    groups: list[list[int]] = []
+    bottoms: list[float] = []
     for i in order:
-        placed[i] = max(heights[i], floor + gap)
-        floor = placed[i]
+        groups.append([i])
+        bottoms.append(heights[i])
+        while len(groups) > 1 and bottoms[-1] < bottoms[-2] + gap * len(groups[-2]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+            middle = sum(heights[j] for j in groups[-1]) / len(groups[-1])
+            bottoms[-2:] = [middle - gap * (len(groups[-1]) - 1) / 2]
+    placed = [0.0] * len(heights)
+    for group, bottom in zip(groups, bottoms, strict=True):
+        for step, i in enumerate(group):
+            placed[i] = bottom + gap * step
     return placed

@@ -4,10 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bench import cases, gate, laws, measure
+from bench import cases, gate, laws, measure, rivals
 from bench.entrants import Entrant
 from bench.gate import WrongError
 from bench.programs import Heat, Program, jax_program
@@ -81,6 +83,21 @@ def test_a_wrong_gradient_is_refused():
         gate.check(laws.LAWS["dropout"], "float32", X, y, X, other)
     with pytest.raises(WrongError, match="the gradient is off"):
         gate.check(laws.LAWS["gaussian_noise"], "float32", X, X + 0.3 * NORMAL, X, 1.01 * X)
+
+
+def test_normals_of_jax_are_refused_in_bfloat16_as_the_table_says():
+    heat = Heat((512, 1024), "bfloat16")
+    noisy = jax_program(
+        lambda key, x: x + jnp.bfloat16(laws.STDDEV) * jax.random.normal(key, x.shape, x.dtype),
+        heat,
+    )
+    with pytest.raises(WrongError, match=r"the mean is -0\.01"):
+        measure.test("gaussian_noise", heat, noisy)
+    normal = jax.random.normal(jax.random.key(1), heat.shape, jnp.bfloat16)
+    assert jnp.abs(normal).max() < 2.9
+    (row,) = (r for r in rivals.RIVALS if (r.work, r.library) == ("gaussian_noise", "jax"))
+    with pytest.raises(NotImplementedError, match="is wrong in bfloat16"):
+        row.build(heat)
 
 
 def test_a_mask_must_be_shared_by_a_feature_map():

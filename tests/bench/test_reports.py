@@ -1,5 +1,6 @@
 """Comparisons, pictures, tables and README's section, on made-up results and on ours."""
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench import compare, measurements, plot, readme, terminal
+from bench.pictures import style
 
 ROOT = Path(__file__).resolve().parents[2]
 Records = list[dict[str, Any]]
@@ -87,6 +89,16 @@ def test_pictures_show_everyone(made_up: Records):
         for name in ("flax.linen threefry2x32", "jax random.normal", "x * 1.25"):
             assert name in everyone
         assert "Abacus 9" in figure.get_supxlabel()
+
+
+def test_labels_do_not_overlap_and_stay_near_their_points():
+    heights = [3.0, 0.0, 0.1, 3.05, 9.0, 3.02]
+    placed = style.spread_out(heights, 0.5)
+    order = sorted(range(6), key=lambda i: heights[i])
+    steps = [placed[b] - placed[a] for a, b in itertools.pairwise(order)]
+    assert min(steps) == pytest.approx(0.5)
+    assert placed[4] == 9.0
+    assert placed[5] == pytest.approx(sum(heights[i] for i in (0, 3, 5)) / 3)
 
 
 def test_terminal_shows_times_ratios_and_what_is_missing(made_up: Records, capsys):
