@@ -1,6 +1,6 @@
 """What to run on a GPU or TPU: is the noise right, and if so, how fast.
 
-    python bench/device.py [--elements N] [--samples N] [--output FILE]
+    python bench/device.py [--elements N] [--samples N] [--works dropout …] [--output FILE]
 
 First every backend that serves the device is compared with the NumPy reference of the tests; one
 wrong bit, and nothing is timed. Then medians: ours by each backend, Flax with threefry and rbg
@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-for folder in (ROOT, ROOT / "tests"):  # run as a script, and for the reference
-    sys.path.insert(0, str(folder))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # run as a script
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests"))
 
 import flaxnoise
 import reference
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [name for name, reason in served.items() if not reason]
     report["wrong"] = wrong = [line for name in names for line in errors(name)]
     if not wrong:
-        report["rows"] = measured(works(names, options.elements), options.samples)
+        report["rows"] = measured(works(names, options.works, options.elements), options.samples)
         _print(report)
     for line in wrong:
         print(f"wrong: {line}")
@@ -69,6 +69,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--elements", type=int, default=1 << 26)
     parser.add_argument("--samples", type=int, default=21)
+    parser.add_argument("--works", nargs="+", default=list(OURS), choices=OURS)
     parser.add_argument("--output", type=pathlib.Path)
     return parser.parse_args(arguments)
 
@@ -158,19 +159,25 @@ def gradient(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     return lambda key, dy: jax.vjp(lambda x: function(key, x), dy)[1](dy)[0]
 
 
-def works(names: Sequence[str], elements: int) -> list[Work]:
+def flax_dropout(key: jax.Array, x: jax.Array) -> jax.Array:
+    return linen.Dropout(RATE, deterministic=False).apply({}, x, rngs={"dropout": key})
+
+
+def jax_normal(key: jax.Array, x: jax.Array) -> jax.Array:
+    return x + jnp.asarray(STDDEV, x.dtype) * jax.random.normal(key, x.shape, x.dtype)
+
+
+OURS = {"dropout": dropout, "gaussian_noise": gaussian_noise, "chain": chain(dropout)}
+THEIRS = {
+    "dropout": ("flax", flax_dropout),
+    "gaussian_noise": ("jax.random", jax_normal),
+    "chain": ("flax", chain(flax_dropout)),
+}
+
+
+def works(names: Sequence[str], wanted: Sequence[str], elements: int) -> list[Work]:
     """All that is timed; the copy that sets the limit first."""
-    from flax import linen
-
-    def flax_dropout(key: jax.Array, x: jax.Array) -> jax.Array:
-        return linen.Dropout(RATE, deterministic=False).apply({}, x, rngs={"dropout": key})
-
-    def jax_normal(key: jax.Array, x: jax.Array) -> jax.Array:
-        return x + jnp.asarray(STDDEV, x.dtype) * jax.random.normal(key, x.shape, x.dtype)
-
     keys = {kind: jax.random.key(0, impl=kind) for kind in ("threefry2x32", "rbg")}
-    ours = {"dropout": dropout, "gaussian_noise": gaussian_noise, "chain": chain(dropout)}
-    theirs = {"dropout": flax_dropout, "gaussian_noise": jax_normal, "chain": chain(flax_dropout)}
     result: list[Work] = []
 
     def add(what: str, by: str, dtype: str, call: Callable[..., jax.Array], *given: Any) -> None:
@@ -179,17 +186,17 @@ def works(names: Sequence[str], elements: int) -> list[Work]:
     for dtype in ("float32", "bfloat16"):
         x = jnp.linspace(-2, 2, elements).astype(dtype)
         add("copy", "xla", dtype, jax.jit(lambda x: x * jnp.asarray(1.25, x.dtype)), x)
-        for what, function in ours.items():
+        for what in wanted:
             for name in names:
                 key = keys["threefry2x32"]
-                add(what, name, dtype, on(name, function), key, x)
-                add(f"{what}, gradient", name, dtype, on(name, gradient(function)), key, x)
-        for what, function in theirs.items():
+                add(what, name, dtype, on(name, OURS[what]), key, x)
+                add(f"{what}, gradient", name, dtype, on(name, gradient(OURS[what])), key, x)
+            library, function = THEIRS[what]
             for kind, key in keys.items():
-                by = f"{'jax.random' if what == 'gaussian_noise' else 'flax'}, {kind}"
+                by = f"{library}, {kind}"
                 add(what, by, dtype, jax.jit(function), key, x)
                 add(f"{what}, gradient", by, dtype, jax.jit(gradient(function)), key, x)
-        result += _torch(elements, dtype)
+        result += [work for work in _torch(elements, dtype) if work.name in wanted]
     return result
 
 
@@ -206,7 +213,10 @@ def _torch(elements: int, dtype: str) -> list[Work]:
         "dropout": lambda: torch.nn.functional.dropout(x, RATE),
         "gaussian_noise": lambda: x + STDDEV * torch.randn_like(x),
     }
-    wait = lambda _: torch.cuda.synchronize()  # noqa: E731 - of one line, for the rows below
+
+    def wait(_: Any) -> None:
+        torch.cuda.synchronize()
+
     return [Work(what, "torch", dtype, call, wait) for what, call in calls.items()]
 
 
