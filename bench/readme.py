@@ -6,6 +6,7 @@ python -m bench.readme bench/results/cpu.jsonl --check     fails if README.md sa
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,15 +35,16 @@ def section(records: Sequence[Record], source: str) -> str:
     size = "×".join(map(str, SHAPE))
     lines = [
         f"Nanoseconds an element in a jitted call: {size} float32, wall time, {_threads(runs)}. "
-        f"In brackets: {clock.replace('cpu', 'CPU')} time relative to flaxnoise's.",
+        f"In brackets: {_words(clock)} relative to flaxnoise's.",
     ]
     for work in WORKS:
         lines += ["", *_layer_table(records, work, sorted(runs), clock)]
     models = _models(records, clock)
     if models:
-        lines += ["", f"A whole training step, milliseconds, {_count(most['threads'])}:"]
+        text = f"A whole training step, milliseconds of wall time, {_count(most['threads'])}; "
+        lines += ["", text + f"the share of noise is that of {_words(clock)}:"]
         lines += ["", *models]
-    lines += ["", *_source(most, source), ""]
+    lines += ["", *_source([runs[n] for n in sorted(runs)], source), ""]
     return "\n".join(lines)
 
 
@@ -102,17 +104,27 @@ def _models(records: Sequence[Record], clock: str) -> list[str]:
     return lines
 
 
-def _source(run: Record, source: str) -> list[str]:
-    versions = ", ".join(f"{name} {text}" for name, text in run["versions"].items())
-    quick = " --quick" if run["settings"]["quick"] else ""
-    return [
-        f"Measured on {run['cores']} cores of {run['device']} ({run['simd']}), Python "
-        f"{run['python']}, {versions}, at commit {run['commit']}, load average "
-        f"{run['load']}, by `python -m bench{quick}` (`pip install '.[bench]'` first): medians of "
-        f"{run['settings']['rounds']} interleaved samples, warm caches, the correctness of "
+def _source(runs: Sequence[Record], source: str) -> list[str]:
+    most = runs[-1]
+    versions = ", ".join(f"{name} {text}" for name, text in most["versions"].items())
+    quick = " --quick" if most["settings"]["quick"] else ""
+    commits = " and ".join(dict.fromkeys(run["commit"] for run in runs))
+    loads = " and ".join(str(run["load"]) for run in runs)
+    extra = "bench-torch" if "torch" in most["versions"] else "bench"
+    text = (
+        f"Measured on {most['cores']} cores of {most['device']} ({most['simd']}), Python "
+        f"{most['python']}, {versions}, at commit {commits} (a + stands for changes on top of it), "
+        f"load average {loads} when it began, "
+        f"by `python -m bench{quick}` (`pip install '.[{extra}]'` first): medians of "
+        f"{most['settings']['rounds']} interleaved samples, warm caches, the correctness of "
         f"every result tested before. All numbers are in [{source}]({source}); this section was "
-        "made from it.",
-    ]
+        "made from it."
+    )
+    return textwrap.wrap(text, 130, break_long_words=False, break_on_hyphens=False)
+
+
+def _words(clock: str) -> str:
+    return {"cpu": "CPU time", "wall": "wall time"}[clock]
 
 
 def _threads(runs: dict[int, Record]) -> str:
