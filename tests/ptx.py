@@ -218,6 +218,13 @@ def _product(flags: Sequence[str], a: NDArray, b: NDArray) -> NDArray:
     return a * b
 
 
+def _shift_right(a: NDArray, by: NDArray) -> NDArray:
+    """Amounts end at the width: then only the sign is left, or nothing."""
+    last = 8 * a.itemsize - 1
+    shifted = a >> np.minimum(by, last).astype(a.dtype)
+    return np.where((by > last) & (a.dtype.kind == "u"), np.zeros_like(a), shifted)
+
+
 def _funnel(flags: Sequence[str], low: NDArray, high: NDArray, by: NDArray) -> NDArray:
     by = (by & 31).astype(np.uint64)
     both = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
@@ -254,7 +261,7 @@ COMPUTE: dict[str, Callable[..., NDArray]] = {
     "xor": lambda flags, a, b: a ^ b,
     "not": lambda flags, a: a ^ 1 if flags[-1] == "pred" else ~a,
     "shl": lambda flags, a, by: np.where(by < 8 * a.itemsize, a << by.astype(a.dtype), 0),
-    "shr": lambda flags, a, by: a >> np.minimum(by, 8 * a.itemsize - 1).astype(a.dtype),
+    "shr": lambda flags, a, by: _shift_right(a, by),
     "shf": _funnel,
     "prmt": _permute,
     "selp": lambda flags, a, b, which: np.where(which != 0, a, b),
