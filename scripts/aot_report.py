@@ -53,7 +53,6 @@ def main() -> None:
         for case in track(_cases(device), f"compiling for {device}")
         if not case.only or device in case.only
     ]
-    tpu.forget_dumps()
     _print([row for row in rows if row["device"] in gpu.DEVICES], HEADINGS)
     _print([row for row in rows if row["device"] in tpu.DEVICES], tpu_report.HEADINGS)
     if arguments.output:
