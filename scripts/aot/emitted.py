@@ -23,7 +23,11 @@ from flaxnoise.affine import affine
 
 THREADS = 128  # of one program of Mosaic
 TILED = ((2, 1024), (3, 1024), (5, 1031))  # one tile, several, and with a tail
-SHARD = {"shape": (2048,), "global_shape": (1 << 40,)}  # begins anywhere; 64-bit indices
+# Shards that begin anywhere in arrays of more than 2^32 elements; the second is cut along both.
+SHARDS = (
+    {"shape": (2048,), "global_shape": (1 << 40,)},
+    {"shape": (3, 684), "global_shape": (1 << 24, 1368)},
+)
 
 # (backend, kind, terms, dtype of x, shape or shard)
 PROGRAMS = (
@@ -38,7 +42,7 @@ PROGRAMS = (
     *(("mosaic_gpu", kind, "", "float32", (2, 1024)) for kind in ("normal", "laplace")),
     ("mosaic_gpu", "masked_normal", "", "float32", (3, 1024)),
     ("mosaic_gpu", "normal", "ad", "bfloat16", (2, 1024)),
-    *(("mosaic_gpu", kind, "", "float32", SHARD) for kind in ("bits", "keep")),
+    *(("mosaic_gpu", kind, "", "float32", box) for kind in ("bits", "keep") for box in SHARDS),
 )
 
 
@@ -84,7 +88,7 @@ def _record(
         "dtype": dtype,
         "result": result,
         "shape": shape,
-        "shard": isinstance(box, dict),
+        "global_shape": params.get("global_shape"),
         "ptx": ptx,
         "operands": [names[number] for number in _parameters(hlo, call)],
         **_extent(ptx, launches, backend, math.prod(shape), jnp.dtype(result).itemsize),

@@ -7,6 +7,8 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import flaxnoise
 from flaxnoise.affine import affine
@@ -84,6 +86,14 @@ def test_shards_lower_to_the_kernel(shape: tuple[int, ...], whole: tuple[int, ..
     operands = {"key": jnp.zeros(4, jnp.uint32), "start": jnp.zeros(2, jnp.uint32)}
     params = {"kind": "bits", "shape": shape, "global_shape": whole, "dtype": jnp.uint32}
     assert CALL in lowered(lambda o: affine(o, backend="mosaic_gpu", **params), operands)
+
+
+@pytest.mark.parametrize("spec", [P("a"), P(None, "b"), P("a", "b")], ids=str)
+def test_each_device_of_an_explicit_mesh_runs_the_kernel(spec: P):
+    mesh = jax.make_mesh((4, 2), ("a", "b"), (AxisType.Explicit,) * 2)
+    with jax.set_mesh(mesh):
+        x = jax.device_put(jnp.ones((64, 4096)), NamedSharding(mesh, spec))
+        assert lowered(forced(drop), x).count(CALL) == 1
 
 
 def test_it_serves_forward_and_gradient_and_a_key_per_example():
