@@ -29,6 +29,7 @@ REGISTER_BYTES = 4096
 # By a turn of a loop that goes over a whole array, and by what does a whole array without a loop.
 LEAST_STORED, LEAST_WITHOUT_LOOP = 4 * REGISTER_BYTES, 256 * REGISTER_BYTES
 
+_LISTING = re.compile(r"\d+-(.+)-\d+-final_bundles\.txt")
 _BUNDLE = re.compile(r"\s*0x[0-9a-f]+\s+(?P<label>\w*)\s*:?\s*:?\s*(?P<depth>>*) *\{")
 _STORE = re.compile(
     r"\bvst(?:\.\S+)? \[vmem:\[(?:%s|#allocation\d+(?!\d|_spill))[^\]]*\]"
@@ -97,9 +98,15 @@ def _dumps() -> pathlib.Path:
     return pathlib.Path(folder)
 
 
+def compiled_names() -> list[str]:
+    """Of all that was compiled last, kernels without loops included."""
+    found = (_LISTING.fullmatch(listing.name) for listing in _dumps().iterdir())
+    return [name[1] for name in found if name is not None]
+
+
 def _kernel(listing: pathlib.Path) -> Kernel | None:
     """Of one file of final bundles; None for what is no kernel, or prepares keys and the like."""
-    name = re.fullmatch(r"\d+-(.+)-\d+-final_bundles\.txt", listing.name)
+    name = _LISTING.fullmatch(listing.name)
     if name is None or name[1] == "TLP" or name[1].startswith("<"):
         return None
     lines = listing.read_text().splitlines()

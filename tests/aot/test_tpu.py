@@ -44,21 +44,23 @@ SHARES = {"v4": 8, "v5e": 1, "v5p": 1.05, "v6e": 1, "tpu7x": 1}
 COMPARED = ("v4", "v5e", "v6e")  # v5p has v5e's kind of core, tpu7x has v6e's
 
 
-def write_report(output: pathlib.Path) -> None:
+def run(*command: str | pathlib.Path) -> str:
     """In a process that sees the wheel; this one must not load libtpu."""
+    if not (WHEELS / "libtpu").is_dir():
+        pytest.skip(f"the wheel libtpu is not in {WHEELS}: run scripts/setup_aot.sh")
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{ROOT}:{WHEELS}"}
-    command = [sys.executable, ROOT / "scripts" / "aot_report.py", "--output", output]
-    command += ["--devices", *DEVICES]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    path = f"{ROOT}:{ROOT / 'scripts'}:{WHEELS}"
+    environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
+    done = subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     """Those of the report, made once, however many processes run the tests."""
-    if not (WHEELS / "libtpu").is_dir():
-        pytest.skip(f"the wheel libtpu is not in {WHEELS}: run scripts/setup_aot.sh")
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
@@ -66,7 +68,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     with (shared / "tpu.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not output.exists():
-            write_report(output)
+            report = ROOT / "scripts" / "aot_report.py"
+            run(report, "--output", output, "--devices", *DEVICES)
     return json.loads(output.read_text())["rows"]
 
 
@@ -100,3 +103,10 @@ def test_the_count_knows_what_is_known(rows: list[dict], device: str):
     """A multiplication: one load, one store, and no more than two bundles for them."""
     for dtype in ("float32", "bfloat16"):
         assert 0.4 <= bundles(rows, device, "multiply", dtype, SQUARE) <= 2.5
+
+
+def test_every_kind_and_the_edges_compile():
+    """All terms and dtypes, few rows, ragged rows and columns, shards with 64-bit indices."""
+    lines = run("-m", "aot.tpu_edges", "v5e").splitlines()
+    assert len(lines) == 16
+    assert all("flaxnoise_" in line for line in lines), lines
