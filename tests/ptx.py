@@ -225,6 +225,11 @@ def _shift_right(a: NDArray, by: NDArray) -> NDArray:
     return np.where((by > last) & (a.dtype.kind == "u"), np.zeros_like(a), shifted)
 
 
+def _field(a: NDArray, at: NDArray, width: NDArray) -> NDArray:
+    assert a.dtype.kind == "u", "bfe that repeats a sign"
+    return (a >> at) & ((np.uint32(1) << width) - np.uint32(1))
+
+
 def _funnel(flags: Sequence[str], low: NDArray, high: NDArray, by: NDArray) -> NDArray:
     by = (by & 31).astype(np.uint64)
     both = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
@@ -264,6 +269,7 @@ COMPUTE: dict[str, Callable[..., NDArray]] = {
     "shr": lambda flags, a, by: _shift_right(a, by),
     "shf": _funnel,
     "prmt": _permute,
+    "bfe": lambda flags, a, at, width: _field(a, at, width),
     "selp": lambda flags, a, b, which: np.where(which != 0, a, b),
 }
 COMPARE = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal}

@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import pytest
 
 # Case, dtype → (machine instructions per element, kernels). A thread computes one block of Philox
@@ -14,7 +15,7 @@ import pytest
 # Where the key is of two words, a thread of a kernel of its own pads it to four; another kernel
 # writes the tail.
 BUDGETS = {
-    ("dropout, mosaic_gpu", "float32"): (14, 3),
+    ("dropout, mosaic_gpu", "float32"): (14, 4),  # one more cuts out the tail of x in jax 0.10
     ("dropout, mosaic_gpu", "bfloat16"): (15, 2),  # conversions, halves put together
     ("dropout, mosaic_gpu", "float16"): (16, 2),
     ("dropout, ragged, mosaic_gpu", "float32"): (14, 3),
@@ -27,6 +28,8 @@ BUDGETS = {
     ("masked_gaussian_noise, mosaic_gpu", "float32"): (58, 2),  # two generators
 }
 ROOT = pathlib.Path(__file__).parents[2]
+if jax.__version_info__ < (0, 12):  # Mosaic has no square root: refused, as other tests show
+    BUDGETS = {row: most for row, most in BUDGETS.items() if "gaussian" not in row[0]}
 CHAIN = "bias+gelu+dropout+residual"
 A100 = """
 import sys
@@ -63,14 +66,15 @@ def test_every_row_of_the_report_has_a_budget(rows: list[dict]):
 
 def test_it_needs_fewer_instructions_than_the_xla_form(rows: list[dict]):
     """Less than half for dropout, where eight elements share a block instead of four."""
-    for name, share in (("dropout", 0.5), ("gaussian_noise", 0.8), ("masked_gaussian_noise", 0.8)):
+    shares = {"dropout": 0.5, "gaussian_noise": 0.8, "masked_gaussian_noise": 0.8}
+    for name in shares.keys() & {case.removesuffix(", mosaic_gpu") for case, _ in BUDGETS}:
         kernel = named(rows, f"{name}, mosaic_gpu")[0]
         (xla,) = (
             row
             for row in named(rows, name)
             if (row["shape"], row["dtype"]) == (kernel["shape"], kernel["dtype"])
         )
-        assert kernel["instructions"] <= share * xla["instructions"], (kernel, xla)
+        assert kernel["instructions"] <= shares[name] * xla["instructions"], (kernel, xla)
 
 
 def test_a_chain_of_operations_is_better_left_to_xla(rows: list[dict]):
