@@ -3,6 +3,17 @@
 from flaxnoise.affine import batching, differentiation, lowering
 from flaxnoise.affine.primitive import affine as affine
 from flaxnoise.affine.primitive import affine_p as affine_p
+from flaxnoise.affine.shard import is_shard as is_shard
 from flaxnoise.affine.shard import located as located
+from flaxnoise.affine.shard import whole_arrays as whole_arrays
 
-__all__ = ["affine", "affine_p", "batching", "differentiation", "located", "lowering"]
+__all__ = [
+    "affine",
+    "affine_p",
+    "batching",
+    "differentiation",
+    "is_shard",
+    "located",
+    "lowering",
+    "whole_arrays",
+]

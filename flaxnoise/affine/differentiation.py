@@ -56,20 +56,25 @@ def _times_factor(v: jax.Array, operands: dict[str, Any], params: Any) -> jax.Ar
     if "b" in operands:
         return affine({**_without(operands, "c", "d"), "x": v}, **params)
     a = operands["a"]  # no noise: left to XLA, which fuses it with its neighbours
-    return (v.astype(jnp.promote_types(v.dtype, a.dtype)) * a).astype(params["dtype"])
+    wide = _wide(v, a.dtype)
+    return (wide * a.astype(wide.dtype)).astype(params["dtype"])
 
 
 def _slope(name: str, known: dict[str, Any], dy: jax.Array, aval: Any, params: Any) -> jax.Array:
     """The cotangent of one coefficient before the sum over what it was broadcast along."""
     if name in "ab":
-        dtype = jnp.promote_types(known["x"].dtype, aval.dtype)
-        dy = dy.astype(dtype) * known["x"].astype(dtype)
+        dy = _wide(dy, aval.dtype) * _wide(known["x"], aval.dtype)
     dy = jnp.real(dy).astype(aval.dtype)
     if name in "ac":
         return dy
     one = jnp.ones((1,) * aval.ndim, aval.dtype)
     times_noise = {**_without(known, *COEFFICIENTS), "x": dy, "b": one}
     return affine(times_noise, **{**params, "dtype": aval.dtype})
+
+
+def _wide(v: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """v in the precision of a coefficient, said, as not all dtypes promote by themselves."""
+    return v if jnp.issubdtype(v.dtype, jnp.complexfloating) else v.astype(dtype)
 
 
 def _trailing(y: jax.Array, batch_rank: int) -> Any:

@@ -21,7 +21,8 @@ def local_shard(spec: PartitionSpec) -> Iterator[None]:
 
     Args:
         spec: how the global arrays are cut, as in shard_map's in_specs; it speaks of the leading
-            dimensions of every x inside.
+            dimensions of every x inside. Weights with noise (``noisy_dense``, ``WeightNoise``)
+            count as whole, and ``residual_drop_path`` refuses.
 
     Raises:
         TypeError: spec is no PartitionSpec.
@@ -41,6 +42,18 @@ def local_shard(spec: PartitionSpec) -> Iterator[None]:
         raise TypeError(f"local_shard: spec must be a jax.sharding.PartitionSpec, got {spec!r}.")
     with _spec(spec):
         yield
+
+
+@contextlib.contextmanager
+def whole_arrays() -> Iterator[None]:
+    """Inside of ``local_shard``: for arrays that every device has whole, such as weights."""
+    with _spec(None):
+        yield
+
+
+def is_shard() -> bool:
+    """Whether ``local_shard`` is around this."""
+    return _spec.value is not None
 
 
 def fold_in_axes(key: jax.Array, axes: str | Sequence[str]) -> jax.Array:

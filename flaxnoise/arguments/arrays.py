@@ -68,4 +68,5 @@ def short(value: Any) -> str:
     """A value as messages name it."""
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype}[{','.join(map(str, value.shape))}]"
-    return repr(value)
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:60]}… of type {type(value).__name__}"

@@ -59,7 +59,7 @@ def nonnegative(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
         ValueError: negative or not finite; or does not broadcast.
     """
     known = _real(owner, name, value, shape)
-    if known is not None and not np.all((known >= 0) & (known < np.inf)):
+    if known is not None and not np.all((known >= 0) & (known <= _largest())):
         raise ValueError(f"{owner}: {name} must be finite and ≥ 0, got {_value(known)}.")
     return value
 
@@ -72,7 +72,7 @@ def positive(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
         ValueError: not above 0 or not finite; or does not broadcast.
     """
     known = _real(owner, name, value, shape)
-    if known is not None and not np.all((known > 0) & (known < np.inf)):
+    if known is not None and not np.all((known > 0) & (known <= _largest())):
         raise ValueError(f"{owner}: {name} must be finite and > 0, got {_value(known)}.")
     return value
 
@@ -90,7 +90,7 @@ def finite(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
         ValueError: not finite; or does not broadcast.
     """
     known = _real(owner, name, value, shape)
-    if known is not None and not np.all(np.isfinite(known)):
+    if known is not None and not np.all(np.abs(known) <= _largest()):
         raise ValueError(f"{owner}: {name} must be finite, got {_value(known)}.")
     return value
 
@@ -117,6 +117,11 @@ def _real(owner: str, name: str, value: Any, shape: Sequence[Any]) -> np.ndarray
         raise TypeError(f"{owner}: {name} must be a real number, got {short(value)}.")
     broadcastable(owner, name, number.shape, tuple(shape))
     return None if isinstance(number, Tracer) else np.asarray(number).astype(np.float64)
+
+
+def _largest() -> float:
+    """What is above it is infinite to JAX."""
+    return float(jnp.finfo(jnp.result_type(float)).max)
 
 
 def _array(value: Any) -> np.ndarray | None:

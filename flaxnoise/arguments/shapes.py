@@ -1,7 +1,7 @@
 """Shapes and dimensions."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -16,8 +16,9 @@ def dimensions(owner: str, broadcast_dims: int | Sequence[int], rank: int) -> tu
         TypeError: not integers.
         ValueError: out of range, or one dimension named twice.
     """
-    given = broadcast_dims if isinstance(broadcast_dims, Sequence) else (broadcast_dims,)
+    given = broadcast_dims if isinstance(broadcast_dims, Iterable) else (broadcast_dims,)
     try:
+        given = tuple(given)
         if any(isinstance(dim, bool | str) for dim in given):
             raise TypeError
         dims = [operator.index(dim) for dim in given]

@@ -172,6 +172,7 @@ def _lives_on(value: Any) -> bool:
 mlir.register_lowering(kernel_p, _lower, platform="cpu", cacheable=False)
 
 _KINDS = ("bits", "keep", "normal", "masked_normal", "uniform", "unit_uniform", "laplace")
+_MOST_DIMS = 16
 _ORDER = ("key", "start", "threshold", "x", "a", "b", "c", "d")
 
 
@@ -197,4 +198,7 @@ def refuses(
     dims = [*shape, *(size for aval in avals.values() for size in aval.shape)]
     if not all(isinstance(size, int) for size in dims):
         return "its dimensions must be known."
+    batch_rank = len(avals["key"].shape) - 1
+    if max(batch_rank + len(shape), *(len(aval.shape) for aval in avals.values())) > _MOST_DIMS:
+        return f"it takes arrays of up to {_MOST_DIMS} dimensions, with those of vmap."
     return None

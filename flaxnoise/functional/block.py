@@ -157,8 +157,17 @@ def _multiplied(
     dropped = lax.reduce_window(hit, False, lax.bitwise_or, window, (1,) * x.ndim, around)
     scale = _scale(random.realised_rate(gamma), maps, sides, precision(x))
     factor = jnp.where(dropped, jnp.zeros((), scale.dtype), scale[..., None])
-    part = (x.astype(jnp.promote_types(x.dtype, factor.dtype)) * factor).astype(x.dtype)
+    factor = _cut_as(x, factor)
+    wide = x if jnp.issubdtype(x.dtype, jnp.complexfloating) else x.astype(factor.dtype)
+    part = (wide * factor.astype(wide.dtype)).astype(x.dtype)
     return jnp.where(factor == 0, jnp.zeros((), x.dtype), jnp.where(factor == 1, x, part))
+
+
+def _cut_as(x: jax.Array, factor: jax.Array) -> jax.Array:
+    """On explicit axes, with x's sharding; each device has drawn the whole."""
+    sharding = jax.typeof(x).sharding
+    explicit = jax.sharding.AxisType.Explicit in sharding.mesh.axis_types
+    return jax.sharding.reshard(factor, sharding) if explicit else factor
 
 
 def hit_rate(rate: jax.Array, exponent: float) -> jax.Array:

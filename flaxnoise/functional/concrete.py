@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from flaxnoise import arguments, random
+from flaxnoise import arguments
+from flaxnoise.affine import affine
 from flaxnoise.affine.inlining import FLAT
-from flaxnoise.functional.formula import precision
+from flaxnoise.functional.formula import placed, precision, reduced
 
 LARGEST = 16.0  # of |logit|: rates closer to 0 or 1 than 1.1e-7 are not told apart
 
@@ -120,9 +121,16 @@ def _masked(
 ) -> jax.Array:
     dtype = precision(x)
     logit = _bounded(logit, dtype)
-    temperature = jnp.maximum(jnp.asarray(temperature, dtype), 2.0**-10)
-    shape = tuple(1 if axis in dims else size for axis, size in enumerate(x.shape))
-    u = random.uniform(key, shape).astype(dtype)
+    temperature = jnp.asarray(temperature, dtype)
+    temperature = jnp.where(temperature > 2.0**-10, temperature, 2.0**-10)  # NaN, too
+    words, place = placed(key, x, dims)
+    u = affine(
+        words,
+        kind="unit_uniform",
+        shape=reduced(x, dims),
+        dtype=jnp.float32,
+        global_shape=place.whole,
+    ).astype(dtype)
     logistic = jnp.log(u) - jnp.log1p(-u)
     factor = jax.nn.sigmoid(-(logit + logistic) / temperature) * (1 + jnp.exp(logit))
     return (x.astype(dtype) * factor).astype(x.dtype)

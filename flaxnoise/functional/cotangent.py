@@ -3,6 +3,7 @@
 An addition is no linear map of a tangent, so these have a reverse mode alone.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxnoise import arguments
-from flaxnoise.functional.formula import apply, finite, precision
+from flaxnoise.functional.formula import Place, apply_at, finite, placed, precision
 
 
 def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -> jax.Array:
@@ -42,8 +43,8 @@ def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -
     """
     x = arguments.inexact("gradient_noise", x, complex_too=False)
     arguments.nonnegative("gradient_noise", "stddev", stddev, x.shape)
-    words = arguments.key_words(arguments.single_key("gradient_noise", key))
-    return _noisy(x, words, finite(stddev, precision(x)))
+    words, place = placed(arguments.single_key("gradient_noise", key), x, ())
+    return _noisy(x, words, finite(stddev, precision(x)), place)
 
 
 def activity_regularization(
@@ -79,19 +80,22 @@ def activity_regularization(
     return _penalised(x, finite(l1, precision(x)), finite(l2, precision(x)))
 
 
-@jax.custom_vjp
-def _noisy(x: jax.Array, words: jax.Array, stddev: jax.Array) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _noisy(x: jax.Array, words: dict[str, jax.Array], stddev: jax.Array, place: Place) -> jax.Array:
     return x
 
 
-def _noisy_forward(x: jax.Array, words: jax.Array, stddev: jax.Array) -> tuple[jax.Array, Any]:
+def _noisy_forward(
+    x: jax.Array, words: dict[str, jax.Array], stddev: jax.Array, place: Place
+) -> tuple[jax.Array, Any]:
     return x, (words, stddev)
 
 
-def _noisy_backward(residuals: Any, dy: jax.Array) -> tuple[Any, ...]:
+def _noisy_backward(place: Place, residuals: Any, dy: jax.Array) -> tuple[Any, ...]:
     words, stddev = residuals
-    dx = apply("normal", words, dy, (), a=1.0, d=stddev)
-    return dx, np.zeros(words.shape, jax.dtypes.float0), jnp.zeros_like(stddev)
+    dx = apply_at("normal", words, place, dy, (), a=1.0, d=stddev)
+    none = jax.tree.map(lambda each: np.zeros(each.shape, jax.dtypes.float0), words)
+    return dx, none, jnp.zeros_like(stddev)
 
 
 @jax.custom_vjp

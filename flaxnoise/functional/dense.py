@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import affine
+from flaxnoise.affine import affine, whole_arrays
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import precision
 
@@ -82,9 +82,12 @@ def _factorised(
     bias_stddev: jax.Array,
 ) -> jax.Array:
     inputs, outputs = kernel.shape
-    n = random.normal(key, (inputs + outputs,), precision(kernel))
+    with whole_arrays():
+        n = random.normal(key, (inputs + outputs,), precision(kernel))
     n = (jnp.sign(n) * jnp.sqrt(jnp.abs(n))).astype(kernel.dtype)
-    into, out_of = n[:inputs], n[inputs:]
+    into, out_of, bias, bias_stddev = (
+        _aligned(v, x.ndim) for v in (n[:inputs], n[inputs:], bias, bias_stddev)
+    )
     # The noisy matrix is never formed.
     noise = ((x * into) @ kernel_stddev + bias_stddev) * out_of
     return x @ kernel + bias + noise
@@ -102,7 +105,11 @@ def _independent(
     # The noise of an (inputs + 1) × outputs matrix, the last row for the bias.
     noisy_kernel = kernel + _times_normal(key, kernel_stddev, 0)
     noisy_bias = bias + _times_normal(key, bias_stddev, kernel.size)
-    return x @ noisy_kernel + noisy_bias
+    return x @ noisy_kernel + _aligned(noisy_bias, x.ndim)
+
+
+def _aligned(vector: jax.Array, rank: int) -> jax.Array:
+    return vector.reshape((1,) * (rank - 1) + vector.shape)
 
 
 def _times_normal(key: jax.Array, stddev: jax.Array, start: int) -> jax.Array:

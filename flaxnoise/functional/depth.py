@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments, random
+from flaxnoise.affine import is_shard
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import apply, bernoulli, precision
 
@@ -115,6 +116,7 @@ def residual_drop_path(
             changes the dtype.
         ValueError: x has no dimensions, rate outside [0, 1], a batch of keys, or branch changes the
             shape.
+        NotImplementedError: under ``local_shard``.
 
     Example:
         >>> y = flaxnoise.residual_drop_path(key, jnp.tanh, x, 0.2)
@@ -124,6 +126,11 @@ def residual_drop_path(
     x = arguments.inexact(owner, x, complex_too=True)
     arguments.at_least_dimensions(owner, x, 1)
     rate = arguments.static_rate(owner, rate)
+    if is_shard():
+        raise NotImplementedError(
+            f"{owner}: must not be called under local_shard, as it chooses among all rows; use "
+            "drop_path, or fold_in_axes without local_shard."
+        )
     rows = x.shape[0]
     kept = rows_kept(rows, rate)
     if kept == 0:

@@ -1,29 +1,71 @@
 """The way from a function's arguments to the affine primitive."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
 from flaxnoise.affine import affine, located
+from flaxnoise.backends.choice import forced_backend
 from flaxnoise.stream.noise import Kind
 from flaxnoise.stream.threshold import keep_scale, threshold
+
+
+class Place(NamedTuple):
+    """What a call finds around it and a rule for its derivative, which runs later, does not.
+
+    Attributes:
+        whole: the global shape of n, of which this device has a shard.
+        backend: the one that is forced.
+    """
+
+    whole: tuple[int, ...] | None
+    backend: str | None
+
+
+def placed(
+    key: jax.Array, x: jax.Array, dims: tuple[int, ...]
+) -> tuple[dict[str, jax.Array], Place]:
+    """The words of the key and, of a shard, the start; and the rest of what is found."""
+    operands, whole = located({"key": arguments.key_words(key)}, reduced(x, dims), dims)
+    return operands, Place(whole, forced_backend())
 
 
 def apply(
     kind: Kind, key: jax.Array, x: jax.Array, dims: tuple[int, ...], **operands: Any
 ) -> jax.Array:
     """The primitive on x, with coefficients that broadcast to it."""
+    return apply_at(kind, *placed(key, x, dims), x, dims, **operands)
+
+
+def apply_at(
+    kind: Kind,
+    words: dict[str, jax.Array],
+    place: Place,
+    x: jax.Array,
+    dims: tuple[int, ...],
+    **operands: Any,
+) -> jax.Array:
+    """The same, as it would have been done where ``placed`` was called."""
     aligned = {
         name: _aligned(value if name == "threshold" else jnp.asarray(value, precision(x)), x.ndim)
         for name, value in operands.items()
     }
-    shape = tuple(1 if axis in dims else size for axis, size in enumerate(x.shape))
-    operands = {"key": arguments.key_words(key), "x": x, **aligned}
-    operands, whole = located(operands, shape, dims)
-    return affine(operands, kind=kind, shape=shape, dtype=x.dtype, global_shape=whole)
+    return affine(
+        {**words, "x": x, **aligned},
+        kind=kind,
+        shape=reduced(x, dims),
+        dtype=x.dtype,
+        global_shape=place.whole,
+        backend=place.backend,
+    )
+
+
+def reduced(x: jax.Array, dims: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of noise that is shared along some dimensions of x."""
+    return tuple(1 if axis in dims else size for axis, size in enumerate(x.shape))
 
 
 @functools.partial(jax.jit, static_argnames="dtype")

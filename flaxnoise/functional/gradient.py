@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
-from flaxnoise.functional.formula import precision
+from flaxnoise.functional.formula import finite, precision
 
 
 def stop_gradient(x: Any, where: Any = None) -> Any:
@@ -104,7 +104,8 @@ def _scaled(owner: str, x: Any, scale: jax.typing.ArrayLike, sign: int) -> Any:
     arguments.finite(owner, "scale", scale, ())
     leaves, structure = jax.tree.flatten(x)
     leaves = [arguments.inexact(owner, leaf, complex_too=True) for leaf in leaves]
-    scale = jnp.asarray(scale) * sign
+    # As a number of float32 (float64 with x64), whatever dtype it came in.
+    scale = finite(scale, jnp.result_type(float)) * sign
     scale = jnp.where(scale == 0, jnp.zeros_like(scale), scale)  # −0 would make zeros negative
     return structure.unflatten([_with_scaled_gradient(leaf, scale) for leaf in leaves])
 
@@ -118,8 +119,9 @@ def _with_scaled_gradient(x: jax.Array, scale: jax.Array) -> jax.Array:
 def _scale_tangent(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     (x, scale), (dx, _) = primals, tangents
     scale = jax.lax.stop_gradient(scale).astype(precision(x))
-    wide = dx.astype(jnp.promote_types(dx.dtype, scale.dtype))
-    dy = jnp.where(scale == 0, jnp.zeros((), dx.dtype), (scale * wide).astype(dx.dtype))
+    wide = dx if jnp.issubdtype(dx.dtype, jnp.complexfloating) else dx.astype(scale.dtype)
+    part = (scale.astype(wide.dtype) * wide).astype(dx.dtype)
+    dy = jnp.where(scale == 0, jnp.zeros((), dx.dtype), part)
     return x, dy
 
 

@@ -10,7 +10,14 @@ from jax.custom_derivatives import SymbolicZero
 
 from flaxnoise import arguments
 from flaxnoise.affine.inlining import FLAT
-from flaxnoise.functional.formula import apply, bernoulli, finite, precision
+from flaxnoise.functional.formula import (
+    Place,
+    apply_at,
+    bernoulli,
+    finite,
+    placed,
+    precision,
+)
 
 
 def salt_and_pepper_noise(
@@ -72,31 +79,40 @@ def _salt_and_pepper(
     whole, _ = bernoulli(rate, dtype=precision(x))
     half, _ = bernoulli(jnp.where(rate < 1, rate, 1) / 2, dtype=precision(x))
     high, low = (finite(value, precision(x)) for value in (high, low))
-    salted = _replaced(key, x, whole, high, dims)
-    return _replaced(key, salted, half, low, dims)
+    words, place = placed(key, x, dims)
+    salted = _replaced(words, x, whole, high, dims, place)
+    return _replaced(words, salted, half, low, dims, place)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(4, 5))
 def _replaced(
-    key: jax.Array, x: jax.Array, drop: jax.Array, value: jax.Array, dims: tuple[int, ...]
+    words: dict[str, jax.Array],
+    x: jax.Array,
+    drop: jax.Array,
+    value: jax.Array,
+    dims: tuple[int, ...],
+    place: Place,
 ) -> jax.Array:
     """Gives x where kept, the value where dropped."""
-    return apply("keep", key, x, dims, threshold=drop, b=1.0, c=value, d=-value)
+    return apply_at("keep", words, place, x, dims, threshold=drop, b=1.0, c=value, d=-value)
 
 
-def _replaced_jvp(dims: tuple[int, ...], primals: Any, tangents: Any) -> tuple[Any, Any]:
+def _replaced_jvp(
+    dims: tuple[int, ...], place: Place, primals: Any, tangents: Any
+) -> tuple[Any, Any]:
     # By way of c and d the gradient of value would be the difference of two sums.
-    (key, x, drop, value), (_, dx, _, dvalue) = primals, tangents
-    draw = functools.partial(apply, "keep", key, dims=dims, threshold=drop)
+    (words, x, drop, value), (_, dx, _, dvalue) = primals, tangents
+    draw = functools.partial(apply_at, "keep", words, place, dims=dims, threshold=drop)
     parts = []
     if not isinstance(dx, SymbolicZero):
         parts.append(draw(dx, b=1.0))
     if not isinstance(dvalue, SymbolicZero):
-        # In the precision of value, so that its gradient is not summed in that of x.
-        dropped = draw(jnp.broadcast_to(dvalue, x.shape), a=1.0, b=-1.0)
-        parts.append(dropped.astype(x.dtype))
+        # In the precision of value, so that its gradient is not summed in that of x; in the form
+        # of x, on explicit axes its sharding included.
+        everywhere = dvalue + jnp.zeros_like(x, dtype=dvalue.dtype)
+        parts.append(draw(everywhere, a=1.0, b=-1.0).astype(x.dtype))
     dy = functools.reduce(jnp.add, parts) if parts else jnp.zeros_like(x)
-    return _replaced(key, x, drop, value, dims), dy
+    return _replaced(words, x, drop, value, dims, place), dy
 
 
 _replaced.defjvp(_replaced_jvp, symbolic_zeros=True)

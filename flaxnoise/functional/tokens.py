@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from flaxnoise import arguments, random
 from flaxnoise.affine.inlining import FLAT
@@ -49,7 +51,7 @@ def token_dropout(
     ids = arguments.integers(owner, "ids", ids)
     arguments.rate(owner, rate, ids.shape)
     mask_id = arguments.integers(owner, "mask_id", mask_id, like=ids.dtype)
-    protected = arguments.integers(owner, "protected", protected)
+    protected = _of_dtype(arguments.integers(owner, "protected", protected), ids.dtype)
     key = arguments.single_key(owner, key)
     return ids if arguments.is_zero(rate) else _token_dropout(key, ids, rate, mask_id, protected)
 
@@ -83,6 +85,14 @@ def word_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> ja
     arguments.at_least_dimensions("word_dropout", x, 1)
     arguments.rate("word_dropout", rate, x.shape)
     return scaled_dropout(arguments.single_key("word_dropout", key), x, rate, (x.ndim - 1,))
+
+
+def _of_dtype(protected: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """Those that an id of this dtype can be."""
+    if isinstance(protected, Tracer):
+        return protected
+    known, range_ = np.asarray(protected).ravel(), jnp.iinfo(dtype)
+    return jnp.asarray(known[(known >= range_.min) & (known <= range_.max)], dtype)
 
 
 @functools.partial(jax.jit, inline=FLAT)

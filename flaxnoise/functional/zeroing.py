@@ -20,8 +20,9 @@ def dropout(
     """Drops elements and scales the rest: y = x·keep/P(keep), P(keep) = 1 − rate.
 
     An element that is dropped is 0 whatever x was, inf and NaN included, and so is its gradient.
-    Rate 0 gives x itself and rate 1 zeros. The rate is realised to 1 part in 128 or better of
-    itself and of 1 − rate, and the scale is that of the realised rate
+    Rate 0 gives x itself and rate 1 zeros. The rate, as a float32, is realised to 1 part in 128
+    or better of itself and of 1 − rate, from 3e-8 to 1 − 4e-6; beyond, in steps of 2^-31, and of
+    the float32 numbers below 1. The scale is that of the realised rate
     (``flaxnoise.random.realised_rate``), so that the mean of y is x. Equal to
     ``where(keep_mask(key, x.shape, rate), x·(1/P(keep)), 0)``.
 

@@ -11,7 +11,8 @@ class Dropout(Noise, Shared, Rate):
 
     The layer of ``flaxnoise.dropout``. A model that used flax.linen.Dropout needs a change of
     import alone. What differs is the noise, that rates 0 and 1 take a key from the stream where
-    there is one, and that arguments out of range raise.
+    there is one, and that wrong arguments raise, integer input
+    at rate 0 included.
 
     Attributes:
         rate: share of the elements dropped, in [0, 1]. Here, or at call time.

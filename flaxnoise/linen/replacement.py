@@ -80,7 +80,7 @@ def _intercept(
     module = context.module
     if context.method_name != "__call__":
         return call(*args, **kwargs)
-    if isinstance(module, nn.Dropout):
+    if type(module) is nn.Dropout:
         return _dropout(module, *args, **kwargs)
     if getattr(module, "attention_fn", None) is nn.dot_product_attention:
         # The module is a bound copy, made for this apply; it is as it was afterwards.

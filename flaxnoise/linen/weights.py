@@ -4,6 +4,9 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from flax.core import meta
+
+from flaxnoise.affine import whole_arrays
 
 
 class WeightNoise(nn.Module):
@@ -65,8 +68,10 @@ class WeightNoise(nn.Module):
                 f"WeightNoise: parameter must be one of the layer's, {sorted(parameters)}, got "
                 f"{self.parameter!r}."
             )
-        clean = parameters[self.parameter]
-        noisy = self.noise(clean, deterministic=False, key=key, **given)
+        boxed = parameters[self.parameter]  # of with_partitioning, say
+        with whole_arrays():
+            noisy = self.noise(meta.unbox(boxed), deterministic=False, key=key, **given)
+        noisy = meta.replace_boxed(boxed, noisy)
         call = nn.map_variables(
             lambda layer, x: layer(x),
             "params",

@@ -11,7 +11,8 @@ class Dropout(Shared):
 
     The layer of ``flaxnoise.dropout``. A model that used flax.nnx.Dropout needs a change of import
     alone, and its checkpoints fit. What differs is the noise, that rates 0 and 1 take a key from
-    the stream where there is one, and that arguments out of range raise.
+    the stream where there is one, and that wrong arguments raise, integer input
+    at rate 0 included.
 
     Args:
         rate: share of the elements dropped, in [0, 1]. Here, or at call time.

@@ -47,8 +47,9 @@ def replace_dropout(model: Model) -> Model:
         attributes = node if isinstance(node, list | dict) else getattr(node, "__dict__", {})
         entries = enumerate(attributes) if isinstance(attributes, list) else attributes.items()
         for name, value in list(entries):
-            if type(value) is nnx.Dropout:
-                attributes[name] = _ours(value, done)
+            ours = _replaced(value, done)
+            if ours is not value:
+                attributes[name] = ours
     return model
 
 
@@ -68,6 +69,18 @@ def dot_product_attention(*args: Any, **kwargs: Any) -> jax.Array:
     value = jnp.repeat(value, weights.shape[-3] // value.shape[-2], axis=-2)
     einsum = functools.partial(jnp.einsum, precision=call.get("precision"))
     return einsum("...hqk,...khd->...qhd", weights, value.astype(weights.dtype))
+
+
+def _replaced(value: Any, done: dict[int, Dropout]) -> Any:
+    """Our Dropout for one of Flax's, and a tuple with ours in it for one with Flax's."""
+    if type(value) is nnx.Dropout:
+        return _ours(value, done)
+    if not isinstance(value, tuple):
+        return value
+    entries = [_replaced(entry, done) for entry in value]
+    if all(new is old for new, old in zip(entries, value, strict=True)):
+        return value
+    return type(value)(*entries) if hasattr(value, "_fields") else tuple(entries)
 
 
 def _ours(dropout: nnx.Dropout, done: dict[int, Dropout]) -> Dropout:

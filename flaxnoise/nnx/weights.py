@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from flax import nnx
 
+from flaxnoise.affine import whole_arrays
 from flaxnoise.nnx.base import Noise, Streams
 
 
@@ -65,10 +66,12 @@ class WeightNoise(nnx.Module):
             TypeError: from the noise.
         """
         clean = getattr(self.layer, self.parameter)
-        noisy = self.noise(
-            clean.get_value(), deterministic=deterministic, rngs=rngs, key=key, **given
-        )
-        # A copy that shares every variable but this one: the layer itself never changes.
+        with whole_arrays():
+            noisy = self.noise(
+                clean.get_value(), deterministic=deterministic, rngs=rngs, key=key, **given
+            )
+        # A copy that shares every variable but this one: the layer itself never changes, nor does
+        # it get what it would store on itself in this call.
         layer = copy.copy(self.layer)
         setattr(layer, self.parameter, type(clean)(noisy))
         return layer(inputs)

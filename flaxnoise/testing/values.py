@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from flaxnoise.testing.comparison import as_bytes, assert_same_types, difference, leaves, report
@@ -52,6 +53,7 @@ def assert_identity(f: Callable[..., Any], x: Any) -> None:
         >>> flaxnoise.testing.assert_identity(lambda x: flaxnoise.dropout(key, x, rate=0), x)
     """
     owner = "assert_identity"
+    x = jax.tree.map(jnp.asarray, x)
     y = f(x)
     assert_same_types(owner, x, y)
     found = [

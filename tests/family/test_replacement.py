@@ -158,3 +158,32 @@ def test_grouped_heads_and_causal_masks_of_nnx():
         query, key, value, is_causal=True, dropout_rate=rate, dropout_rng=KEY
     )
     np.testing.assert_allclose(y, calm, rtol=0, atol=16 * 2.0**-23 * 4)
+
+
+class Louder(flax.linen.Dropout):
+    """A layer of somebody else's, which happens to build on Flax's."""
+
+    def __call__(self, inputs, deterministic=None, rng=None, gain=10.0):
+        return gain * super().__call__(inputs, deterministic, rng)
+
+
+class WithLouder(flax.linen.Module):
+    @flax.linen.compact
+    def __call__(self, x):
+        return Louder(0.0, deterministic=False)(x, gain=3.0)
+
+
+def test_subclasses_of_linen_dropout_stay_as_they_are():
+    y = flaxnoise.linen.replace_dropout(WithLouder().apply)({}, X, rngs=RNGS)
+    np.testing.assert_array_equal(y, 3 * X)
+
+
+def test_dropouts_in_tuples_are_replaced():
+    class Pair(nnx.Module):
+        def __init__(self, rngs):
+            dropout = nnx.Dropout(0.5, rngs=rngs)
+            self.layers = nnx.data((nnx.Linear(12, 12, rngs=rngs), (dropout, dropout)))
+
+    layers = flaxnoise.nnx.replace_dropout(Pair(nnx.Rngs(0))).layers
+    assert type(layers[1][0]) is flaxnoise.nnx.Dropout
+    assert layers[1][0] is layers[1][1]

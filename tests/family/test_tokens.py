@@ -58,3 +58,15 @@ def test_mistakes_are_named():
         flaxnoise.token_dropout(KEY, IDS, 0.3, mask_id=0, protected=(0.5,))
     with pytest.raises(ValueError, match=r"token_dropout: rate must be in \[0, 1\], got 2"):
         flaxnoise.token_dropout(KEY, IDS, 2, mask_id=0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int32"])
+def test_protected_ids_that_the_dtype_does_not_have_protect_nothing(dtype: str):
+    ids = jnp.full(100, jnp.iinfo(dtype).max, dtype)
+    with jax.numpy_dtype_promotion("strict"):
+        y = flaxnoise.token_dropout(KEY, ids, 1.0, mask_id=3, protected=(-1, 5))
+        kept = flaxnoise.token_dropout(
+            KEY, 0 * ids + ids.dtype.type(5), 1.0, mask_id=3, protected=(-1, 5)
+        )
+    assert (y == 3).all()
+    assert (kept == 5).all()

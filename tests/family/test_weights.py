@@ -114,3 +114,15 @@ def test_missing_parameter_is_named():
         flaxnoise.nnx.WeightNoise(
             nnx.Linear(3, 3, rngs=nnx.Rngs(0)), flaxnoise.nnx.Dropout(0.3), "scale"
         )
+
+
+def test_partitioned_parameters_get_noise_in_their_boxes():
+    initialiser = flax.linen.with_partitioning(flax.linen.initializers.ones, (None, "model"))
+    layers = [flax.linen.Dense(5), flax.linen.Dense(5, kernel_init=initialiser)]
+    results = []
+    for layer in layers:
+        dense = flaxnoise.linen.WeightNoise(layer, flaxnoise.linen.Dropout(0.5))
+        variables = dense.init(KEY, X, deterministic=True)
+        ones = jax.tree.map(jnp.ones_like, variables)
+        results.append(dense.apply(ones, X, deterministic=False, rngs={"dropout": KEY}))
+    np.testing.assert_array_equal(*results)

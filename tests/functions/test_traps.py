@@ -112,3 +112,97 @@ def test_signs_of_zeros():
 def test_rate_one_tenth_drops_one_tenth():
     """Thresholds of 8 bits would drop 0.1016 and scale by 1/0.9."""
     assert abs(float(random.realised_rate(0.1)) - 0.1) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float8_e4m3fn"])
+@every_case
+def test_gradients_do_not_rely_on_promotion_of_dtypes(case: Case, dtype: str):
+    """Which jax may forbid, and which 8-bit floats do not have."""
+    x = array(8, 33, dtype=dtype)
+
+    def loss(x: jax.Array, *params: jax.Array) -> jax.Array:
+        return jnp.sum(case(KEY, x, *params).astype(jnp.float32))
+
+    positions = (0, *(1 + i for i in case.learned))
+    params = [jnp.float32(value) for value in case.params]
+    with jax.numpy_dtype_promotion("strict"):
+        found = jax.grad(loss, positions)(x, *params)
+    assert all(jnp.isfinite(each.astype(jnp.float32)).all() for each in found)
+
+
+def test_nor_do_those_of_what_is_no_row_of_the_table():
+    x = array(4, 8, 8, 6, dtype="bfloat16")
+    functions = [
+        lambda x: flaxnoise.drop_block_2d(KEY, x, 0.3, block_size=3),
+        lambda x: flaxnoise.gradient_scale(x, 0.5),
+        flaxnoise.gradient_reversal,
+    ]
+    for function in functions:
+        with jax.numpy_dtype_promotion("strict"):
+            gradient = jax.grad(lambda x, f=function: jnp.sum(f(x).astype(jnp.float32)))(x)
+        assert jnp.isfinite(gradient.astype(jnp.float32)).all()
+
+
+def test_a_reversal_by_an_unsigned_number_reverses():
+    for scale in (np.uint8(2), np.int8(2), jnp.uint8(2), 2):
+        assert jax.grad(lambda x, s=scale: flaxnoise.gradient_reversal(x, s))(1.0) == -2
+    assert jax.grad(lambda x: flaxnoise.gradient_reversal(x, np.int8(-128)))(1.0) == 128
+
+
+def test_numbers_that_are_infinite_in_float32_are_refused():
+    for call in (
+        lambda: flaxnoise.gaussian_noise(KEY, X, 1e39),
+        lambda: flaxnoise.uniform_noise(KEY, X, 1e39),
+        lambda: flaxnoise.salt_and_pepper_noise(KEY, X, 0.1, -1e39, 1.0),
+        lambda: flaxnoise.gradient_scale(X, 1e39),
+    ):
+        with pytest.raises(ValueError, match=r"must be finite.*got -?1e\+39"):
+            call()
+    with jax.enable_x64(True):
+        y = flaxnoise.gaussian_noise(KEY, jnp.zeros(33, jnp.float64), 1e39)
+        assert jnp.isfinite(y).all()
+
+
+def test_traced_parameters_that_are_not_finite_give_no_nan():
+    @jax.jit
+    def results(value: jax.Array) -> list[jax.Array]:
+        def drop(x: jax.Array) -> jax.Array:
+            return flaxnoise.concrete_dropout(KEY, x, 0.0, temperature=value).sum()
+
+        scale = jax.grad(lambda x: flaxnoise.gradient_scale(x, value).sum())
+        return [*jax.value_and_grad(drop)(X), scale(X)]
+
+    for value in (jnp.nan, jnp.inf, -jnp.inf):
+        assert all(jnp.isfinite(each).all() for each in results(value))
+
+
+@pytest.mark.parametrize("rank", [16, 17])
+def test_arrays_of_more_dimensions_than_the_kernel_has(rank: int):
+    x = array(*(2,) * 9).reshape((2,) * 9 + (1,) * (rank - 9))
+    assert_same_bits(
+        flaxnoise.dropout(KEY, x, 0.3).reshape(-1), flaxnoise.dropout(KEY, x.reshape(-1), 0.3)
+    )
+
+
+def test_a_key_is_used_once():
+    with jax.debug_key_reuse(True):
+        flaxnoise.salt_and_pepper_noise(jax.random.key(3), X, 0.3, -1.0, 1.0)
+
+
+def test_no_function_relies_on_promotion_of_ranks():
+    kernel, bias, x = array(33, 5), array(5), array(2, 8, 33)
+    with jax.numpy_rank_promotion("raise"):
+        for factorised in (True, False):
+            flaxnoise.noisy_dense(KEY, x, kernel, bias, kernel, bias, factorised=factorised)
+
+
+def test_a_message_does_not_print_whole_trees():
+    with pytest.raises(TypeError, match="dropout: x must be an array, got") as error:
+        flaxnoise.dropout(KEY, {"a": X, "b": X}, 0.3)
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize("dims", [np.array([0, 1]), {0, 1}, range(2), (d for d in (0, 1))])
+def test_dimensions_may_come_in_any_iterable(dims):
+    y = flaxnoise.dropout(KEY, X, 0.5, broadcast_dims=dims)
+    assert_same_bits(y, flaxnoise.dropout(KEY, X, 0.5, broadcast_dims=(0, 1)))
