@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 import flaxnoise
-from bench.laws import HIGH, IDS, LOW, RATE, STDDEV
+from bench.laws import FACTOR, HIGH, IDS, L1, LOGIT, LOW, RATE, STDDEV, TEMPERATURE
 from bench.programs import Function, Heat, Program, jax_program
 from flaxnoise.backends.choice import BACKENDS
 
@@ -35,6 +35,19 @@ CASES = (
     Case(
         "variational_dropout",
         lambda key, x: flaxnoise.variational_dropout(key, x, 2 * math.log(STDDEV)),
+    ),
+    Case(
+        "concrete_dropout",
+        lambda key, x: flaxnoise.concrete_dropout(key, x, LOGIT, temperature=TEMPERATURE),
+    ),
+    Case("gradient_noise", lambda key, x: flaxnoise.gradient_noise(key, x, STDDEV)),
+    Case("gradient_scale", lambda key, x: flaxnoise.gradient_scale(x, FACTOR)),
+    Case("gradient_reversal", lambda key, x: flaxnoise.gradient_reversal(x)),
+    Case("activity_regularization", lambda key, x: flaxnoise.activity_regularization(x, l1=L1)),
+    Case("stop_gradient", lambda key, x: flaxnoise.stop_gradient(x)),
+    Case(
+        "attention_dropout",
+        lambda key, x: flaxnoise.attention_dropout(key, x, RATE, broadcast_dropout=True),
     ),
     Case("feature_alpha_dropout", lambda key, x: flaxnoise.feature_alpha_dropout(key, x, RATE)),
     Case("drop_path", lambda key, x: flaxnoise.drop_path(key, x, RATE)),

@@ -3,6 +3,7 @@
 x is between 1 and 2 throughout, so that the values a discrete law can give are far apart.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ Array = np.ndarray
 RATE = 0.1  # of masks, and of gaussian dropout
 STDDEV = 0.3  # and the scale of other noise
 LOW, HIGH = -1.0, 3.0  # pepper and salt
+LOGIT, TEMPERATURE = math.log(RATE / (1 - RATE)), 0.1  # of concrete dropout
+L1 = 0.01  # of activity regularisation
 IDS = 1024.0  # an x stands for this many ids, rounded down
 FACTOR = 1.25  # of the plain multiplication
 
@@ -44,7 +47,13 @@ class Blocks(NamedTuple):
     side: int
 
 
-Law = Discrete | Continuous | Blocks
+class Backward(NamedTuple):
+    """y is x; the law is that of the cotangents: of dx, given dy."""
+
+    law: "Law"
+
+
+Law = Discrete | Continuous | Blocks | Backward
 
 
 def _alpha() -> tuple[float, float, float]:
@@ -85,14 +94,30 @@ def _alpha_dropped(shared: tuple[int, ...]) -> Discrete:
     )
 
 
+def _concrete() -> Continuous:
+    """Of x times a continuous mask, by Gal et al. 2017, whose moments are integrals over u."""
+    u = (np.arange(1 << 20) + 0.5) / (1 << 20)
+    logistic = LOGIT + np.log(u) - np.log1p(-u)
+    factor = (1 - 1 / (1 + np.exp(-logistic / TEMPERATURE))) / (1 - RATE)
+    mean, deviation = factor.mean(), factor.std()
+    fourth = float((((factor - mean) / deviation) ** 4).mean())
+    return Continuous(lambda x: x * mean, lambda x: x * deviation, fourth, lambda x, y: y / x)
+
+
+def _always(factor: float, offset: float = 0.0) -> Discrete:
+    return Discrete(lambda x: (x * factor + offset,), (1.0,), (factor,))
+
+
 LAWS: dict[str, Law] = {
-    "copy": Discrete(lambda x: (x,), (1.0,), (1.0,)),
-    "scale": Discrete(lambda x: (x * FACTOR,), (1.0,), (FACTOR,)),
+    "copy": _always(1.0),
+    "scale": _always(FACTOR),
     "dropout": _dropped(()),
     "spatial_dropout": _dropped((1, 2)),
     "drop_path": _dropped((1, 2, 3)),
     "word_dropout": _dropped((3,)),
     "drop_block": Blocks(7),
+    "attention_dropout": _dropped((0, 1)),
+    "concrete_dropout": _concrete(),
     "alpha_dropout": _alpha_dropped(()),
     "feature_alpha_dropout": _alpha_dropped((1, 2)),
     "token_dropout": Discrete(lambda x: (0 * x, np.floor(x * IDS)), _BERNOULLI, (0.0, 0.0)),
@@ -106,5 +131,10 @@ LAWS: dict[str, Law] = {
     "uniform_noise": _added(STDDEV / 3**0.5, 9 / 5),
     "multiplicative_uniform": _multiplied(STDDEV / 3**0.5, 9 / 5),
     "laplace_noise": _added(STDDEV * 2**0.5, 6.0),
+    "gradient_noise": Backward(_added(STDDEV, 3.0)),
+    "gradient_scale": Backward(_always(FACTOR)),
+    "gradient_reversal": Backward(_always(-1.0)),
+    "activity_regularization": Backward(_always(1.0, L1)),  # of x above 0
+    "stop_gradient": Backward(_always(0.0)),
     "normal": Continuous(lambda x: 0 * x, np.ones_like, 3.0, lambda x, y: 0 * x),
 }

@@ -126,6 +126,18 @@ def test_what_is_dropped_must_fill_blocks_and_be_made_up_for():
             gate.check(law, "float32", x, wrong, None, None)
 
 
+def test_what_acts_backward_must_leave_y_alone_and_change_dx():
+    law = laws.LAWS["gradient_noise"]
+    noisy = X + laws.STDDEV * NORMAL
+    gate.check(law, "float32", X, X, X, noisy)
+    with pytest.raises(WrongError, match="y is not x"):
+        gate.check(law, "float32", X, noisy, X, noisy)
+    with pytest.raises(WrongError, match="the variance"):
+        gate.check(law, "float32", X, X, X, X + 1.05 * laws.STDDEV * NORMAL)
+    with pytest.raises(WrongError, match="a value is off"):
+        gate.check(laws.LAWS["stop_gradient"], "float32", X, X, X, 0.01 * X)
+
+
 def test_large_results_are_tested_at_their_end_too():
     heat = Heat((measure.PIECE // 64, 64 * 5))
     x = heat.x()
