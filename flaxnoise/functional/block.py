@@ -10,7 +10,7 @@ from jax import lax
 
 from flaxnoise import arguments, random
 from flaxnoise.affine.inlining import FLAT
-from flaxnoise.functional.formula import precision
+from flaxnoise.functional.formula import explicit_sharding, precision
 
 
 def drop_block_1d(
@@ -157,17 +157,12 @@ def _multiplied(
     dropped = lax.reduce_window(hit, False, lax.bitwise_or, window, (1,) * x.ndim, around)
     scale = _scale(random.realised_rate(gamma), maps, sides, precision(x))
     factor = jnp.where(dropped, jnp.zeros((), scale.dtype), scale[..., None])
-    factor = _cut_as(x, factor)
+    sharding = explicit_sharding(x)
+    if sharding is not None:  # each device has drawn the whole
+        factor = jax.sharding.reshard(factor, sharding)
     wide = x if jnp.issubdtype(x.dtype, jnp.complexfloating) else x.astype(factor.dtype)
     part = (wide * factor.astype(wide.dtype)).astype(x.dtype)
     return jnp.where(factor == 0, jnp.zeros((), x.dtype), jnp.where(factor == 1, x, part))
-
-
-def _cut_as(x: jax.Array, factor: jax.Array) -> jax.Array:
-    """On explicit axes, with x's sharding; each device has drawn the whole."""
-    sharding = jax.typeof(x).sharding
-    explicit = jax.sharding.AxisType.Explicit in sharding.mesh.axis_types
-    return jax.sharding.reshard(factor, sharding) if explicit else factor
 
 
 def hit_rate(rate: jax.Array, exponent: float) -> jax.Array:

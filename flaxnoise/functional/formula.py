@@ -63,6 +63,12 @@ def apply_at(
     )
 
 
+def explicit_sharding(x: jax.Array) -> jax.sharding.NamedSharding | None:
+    """How x is cut, where that is a part of its type."""
+    sharding = jax.typeof(x).sharding
+    return sharding if jax.sharding.AxisType.Explicit in sharding.mesh.axis_types else None
+
+
 def reduced(x: jax.Array, dims: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of noise that is shared along some dimensions of x."""
     return tuple(1 if axis in dims else size for axis, size in enumerate(x.shape))

@@ -14,6 +14,7 @@ from flaxnoise.functional.formula import (
     Place,
     apply_at,
     bernoulli,
+    explicit_sharding,
     finite,
     placed,
     precision,
@@ -107,9 +108,8 @@ def _replaced_jvp(
     if not isinstance(dx, SymbolicZero):
         parts.append(draw(dx, b=1.0))
     if not isinstance(dvalue, SymbolicZero):
-        # In the precision of value, so that its gradient is not summed in that of x; in the form
-        # of x, on explicit axes its sharding included.
-        everywhere = dvalue + jnp.zeros_like(x, dtype=dvalue.dtype)
+        # In the precision of value, so that its gradient is not summed in that of x.
+        everywhere = jnp.broadcast_to(dvalue, x.shape, out_sharding=explicit_sharding(x))
         parts.append(draw(everywhere, a=1.0, b=-1.0).astype(x.dtype))
     dy = functools.reduce(jnp.add, parts) if parts else jnp.zeros_like(x)
     return _replaced(words, x, drop, value, dims, place), dy

@@ -3,6 +3,8 @@
 A peer's rbg keys under vmap use the first key of the batch for all.
 """
 
+import re
+
 import jax
 import pytest
 
@@ -56,5 +58,6 @@ def test_every_implementation_of_this_jax_is_here():
     from_jax = {name for name in IMPLEMENTATIONS if jax.random.key(0, impl=name).size == 1}
     with pytest.raises(ValueError, match="unrecognized PRNG implementation") as error:
         jax.random.key(0, impl="?")
-    known = {name for name in from_jax if f'"{name}"' in str(error.value)}
-    assert str(error.value).count('"') // 2 - 1 == len(known) == len(IMPLEMENTATIONS)
+    named = set(re.findall(r'"(\w+)"', str(error.value)))
+    # Pallas adds its own, for use inside of TPU kernels, where it was imported.
+    assert {name for name in named if "pallas" not in name} == from_jax == set(IMPLEMENTATIONS)
