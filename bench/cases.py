@@ -6,16 +6,36 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import linen
 
 import flaxnoise
 from bench.laws import FACTOR, HIGH, IDS, L1, LOGIT, LOW, RATE, STDDEV, TEMPERATURE
 from bench.programs import Function, Heat, Program, jax_program
 from flaxnoise.backends.choice import BACKENDS
+from flaxnoise.linen import Dropout, WeightNoise
 
 
 def _tokens(key: jax.Array, x: jax.Array) -> jax.Array:
     ids = (x.astype(jnp.float32) * IDS).astype(jnp.int32)
     return flaxnoise.token_dropout(key, ids, RATE, mask_id=0).astype(x.dtype)
+
+
+def _noisy_dense(key: jax.Array, x: jax.Array) -> jax.Array:
+    """A dense layer whose inputs are one-hot, so that y is the noise on its weights."""
+    stddev = x.reshape(-1, x.shape[-1])
+    kernel, bias = jnp.zeros_like(stddev), jnp.zeros_like(stddev[0])
+    inputs = jnp.eye(stddev.shape[0], dtype=x.dtype)
+    y = flaxnoise.noisy_dense(key, inputs, kernel, bias, stddev, bias, factorised=False)
+    return y.reshape(x.shape)
+
+
+def _drop_connect(key: jax.Array, x: jax.Array) -> jax.Array:
+    """The same, of weights x that are dropped."""
+    kernel = x.reshape(-1, x.shape[-1])
+    dense = WeightNoise(linen.Dense(kernel.shape[1], use_bias=False), Dropout(RATE))
+    inputs = jnp.eye(kernel.shape[0], dtype=x.dtype)
+    parameters = {"params": {"layer": {"kernel": kernel}}}
+    return dense.apply(parameters, inputs, deterministic=False, key=key).reshape(x.shape)
 
 
 class Case(NamedTuple):
@@ -40,6 +60,8 @@ CASES = (
         "concrete_dropout",
         lambda key, x: flaxnoise.concrete_dropout(key, x, LOGIT, temperature=TEMPERATURE),
     ),
+    Case("noisy_dense", _noisy_dense),
+    Case("drop_connect", _drop_connect),
     Case("gradient_noise", lambda key, x: flaxnoise.gradient_noise(key, x, STDDEV)),
     Case("gradient_scale", lambda key, x: flaxnoise.gradient_scale(x, FACTOR)),
     Case("gradient_reversal", lambda key, x: flaxnoise.gradient_reversal(x)),

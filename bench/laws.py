@@ -131,6 +131,8 @@ LAWS: dict[str, Law] = {
     "uniform_noise": _added(STDDEV / 3**0.5, 9 / 5),
     "multiplicative_uniform": _multiplied(STDDEV / 3**0.5, 9 / 5),
     "laplace_noise": _added(STDDEV * 2**0.5, 6.0),
+    "noisy_dense": Continuous(lambda x: 0 * x, _same, 3.0, lambda x, y: y / x),
+    "drop_connect": _dropped(()),
     "gradient_noise": Backward(_added(STDDEV, 3.0)),
     "gradient_scale": Backward(_always(FACTOR)),
     "gradient_reversal": Backward(_always(-1.0)),
