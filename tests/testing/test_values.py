@@ -115,3 +115,9 @@ def test_a_false_alarm_is_rare():
         errors = (noisy(jax.random.split(key, 256)) - X[0]) * jnp.sign(X[0])
         numbers = np.asarray(errors.mean(1), np.float64)
         assert abs(numbers.mean()) <= 4 * numbers.std(ddof=1) / 16
+
+
+def test_identity_of_numpy_arrays_that_jax_makes_narrower():
+    testing.assert_identity(lambda x: jnp.asarray(x), np.linspace(0, 1, 5))
+    with pytest.raises(AssertionError, match="f\\(x\\) is not x"):
+        testing.assert_identity(lambda x: jnp.asarray(x) + 1, np.linspace(0, 1, 5))
