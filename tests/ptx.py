@@ -211,11 +211,12 @@ def _fused(a: NDArray, b: NDArray, c: NDArray) -> NDArray:
 
 
 def _product(flags: Sequence[str], a: NDArray, b: NDArray) -> NDArray:
-    if "wide" in flags:
-        return a.astype(f"{a.dtype.kind}8") * b.astype(f"{a.dtype.kind}8")
-    if "hi" in flags:
-        return ((a.astype(np.uint64) * b.astype(np.uint64)) >> np.uint64(32)).astype(a.dtype)
-    return a * b
+    if "lo" in flags or a.dtype.kind not in "iu":
+        return a * b
+    bits = 8 * a.itemsize
+    assert bits < 64, "a product of 128 bits"
+    product = a.astype(f"{a.dtype.kind}{bits // 4}") * b.astype(f"{a.dtype.kind}{bits // 4}")
+    return product if "wide" in flags else (product >> bits).astype(a.dtype)
 
 
 def _shift_right(a: NDArray, by: NDArray) -> NDArray:

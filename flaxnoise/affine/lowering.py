@@ -1,6 +1,5 @@
 """Lowering: picks the backend for the platform at hand, and traces that backend alone."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from flaxnoise.affine.sharding import (
     surroundings,
     with_divisible_axes,
 )
-from flaxnoise.backends import choice, xla
+from flaxnoise.backends import choice, xla, xla_flat
 
 _NO_MESH = jax.sharding.AbstractMesh((), ())
 
@@ -43,7 +42,7 @@ def _lower(
         **params,
     )
     if form is xla.affine and cut == "whole" and platform in ("cuda", "rocm"):
-        form = functools.partial(xla.affine, flat=True)
+        form = xla_flat.affine
     if form is xla.affine or cut == "whole":
         return _lower_plain(ctx, values, names, form, params)
     call = {**params, "backend": backend}

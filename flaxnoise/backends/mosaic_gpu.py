@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flaxnoise.backends import xla
+from flaxnoise.backends import xla, xla_flat
 from flaxnoise.stream.noise import Kind
 
 Operands = dict[str, jax.Array]
@@ -53,7 +53,7 @@ def affine(
     box = {"kind": kind, "shape": shape, "global_shape": global_shape}
     noisy = not coefficients or "b" in coefficients or "d" in coefficients
     if not noisy or math.prod(shape) < TILES[-1]:
-        return xla.affine(operands, **box, dtype=dtype, flat=True)
+        return xla_flat.affine(operands, **box, dtype=dtype)
     draw = functools.partial(_fused, **box, interpret=interpret)
     batch_rank = operands["key"].ndim - 1
     dims = np.broadcast_shapes(

@@ -7,7 +7,7 @@ XLA.
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import jax
@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from flaxnoise.backends import xla
-from flaxnoise.backends.mosaic_tpu_grid import Grid, grid_of
+from flaxnoise.backends.mosaic_tpu_grid import Grid, grids_of
 from flaxnoise.stream import variates
 from flaxnoise.stream.index import CHUNK
 from flaxnoise.stream.noise import Kind
@@ -41,37 +41,41 @@ def affine(
 
     ``interpret`` as in pallas_call: computes on any platform what the kernel does.
     """
-    whole = tuple(global_shape or shape)
-    form = functools.partial(
-        _aligned, kind=kind, shape=shape, whole=whole, dtype=dtype, interpret=interpret
-    )
+    call = {"kind": kind, "shape": shape, "dtype": dtype}
+    form = functools.partial(xla.affine, **call, global_shape=global_shape)
+    for grid in reversed(grids_of(shape, global_shape or shape)):
+        aligned = functools.partial(_aligned, **call, grid=grid, interpret=interpret)
+        form = functools.partial(_where_aligned, aligned, form, grid.alignment)
+    return form(operands)
+
+
+def _where_aligned(
+    form: Callable[[Operands], jax.Array],
+    other: Callable[[Operands], jax.Array],
+    alignment: int,
+    operands: Operands,
+) -> jax.Array:
+    """The form where all examples start at multiples of the alignment, else the other."""
     start = operands.get("start")
     if start is None:
         return form(operands)
-    grid = grid_of(shape, whole)
-    assert grid is not None, "refused before"
-    other = functools.partial(
-        xla.affine, kind=kind, shape=shape, global_shape=global_shape, dtype=dtype
-    )
-    return lax.cond(jnp.all(start[..., 0] % grid.alignment == 0), form, other, dict(operands))
+    return lax.cond(jnp.all(start[..., 0] % alignment == 0), form, other, dict(operands))
 
 
-def _aligned(
-    operands: Operands, *, kind: Kind, whole: tuple[int, ...], dtype: Any, **how: Any
-) -> jax.Array:
-    """The formula where an example starts at a multiple of 4, or of 1024 if rows are chunks."""
+def _aligned(operands: Operands, *, kind: Kind, dtype: Any, **how: Any) -> jax.Array:
+    """The formula where all examples start at multiples of the grid's alignment."""
     shape = how["shape"]
     coefficients = {name: operands[name] for name in "abcd" if name in operands}
     with jax.enable_x64(False):
         if coefficients and _is_by_rows(operands, shape):
-            return _call(operands, coefficients, kind, whole=whole, dtype=dtype, **how)
+            return _call(operands, coefficients, kind, dtype=dtype, **how)
         names = ("key", "start", "threshold")
         own = {name: operands[name] for name in names if name in operands}
         threshold = own.get("threshold")
         if threshold is None or _is_one_number(threshold, operands):
-            n = _call(own, {}, kind, whole=whole, dtype=_DTYPES.get(kind, jnp.float32), **how)
+            n = _call(own, {}, kind, dtype=_DTYPES.get(kind, jnp.float32), **how)
         else:
-            n = _above_thresholds(own, kind, whole=whole, **how)
+            n = _above_thresholds(own, kind, **how)
         if kind == "keep":
             n = n.astype(jnp.bool_)
         if not coefficients:
@@ -104,7 +108,7 @@ def refuses(
     dims = [*shape, *(size for aval in avals.values() for size in aval.shape)]
     if not all(isinstance(size, int) for size in dims):
         return "its dimensions must be known."
-    if grid_of(shape, global_shape or shape) is None:
+    if not grids_of(shape, global_shape or shape):
         return "the rows of the shard do not follow one another in the global array."
     return None
 
@@ -119,8 +123,8 @@ def is_faster(*, shape: Sequence[int], global_shape: Sequence[int] | None, **_: 
     chunks takes XLA up to 200: so, rows stay as they are. An example takes the time of 32 rows at
     least, and some 300 cycles of the grid's: so, 16 chunks of 1024 elements must be there.
     """
-    grid = grid_of(shape, global_shape or shape)
-    as_rows = grid is not None and grid.columns == shape[-1]
+    grid = grids_of(shape, global_shape or shape)[0]
+    as_rows = bool(shape) and grid.columns == shape[-1]
     return as_rows and math.prod(shape) >= 16 * CHUNK
 
 
@@ -141,7 +145,7 @@ def _call(
     kind: Kind | Literal["halves"],
     *,
     shape: tuple[int, ...],
-    whole: tuple[int, ...],
+    grid: Grid,
     dtype: jax.typing.DTypeLike,
     interpret: Any,
 ) -> jax.Array:
@@ -154,8 +158,6 @@ def _call(
     examples, size = math.prod(batch), math.prod(shape)
     if examples * size == 0:
         return jnp.zeros((*batch, *shape), dtype)
-    grid = grid_of(shape, whole)
-    assert grid is not None, "refused before"
 
     def scalar(value: jax.Array) -> jax.Array:
         value = value.reshape(value.shape[:batch_rank])

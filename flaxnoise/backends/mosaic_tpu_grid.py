@@ -11,6 +11,7 @@ SUBLANES = 32  # rows of a step: registers enough to keep all units busy
 MOST_TILES = CHUNK // LANES
 BLOCK_BYTES = 1 << 20  # of 32-bit numbers; in and out, twice each, take a quarter of the memory
 
+_WIDEST_PERIOD = 1 << 13  # elements of rows that are whole chunks together; for SUBLANES of them
 _WIDEST = 1 << 20  # columns of a row that the kernel's 32-bit offsets inside of a block allow
 
 
@@ -21,31 +22,38 @@ class Grid(NamedTuple):
         rows: of an example.
         columns: of a row.
         stride: of the linear index from one row to the next.
-        whole_chunks: whether rows are whole chunks of 1024 elements, and begin at multiples of
-            1024: then masks use both halves of each word.
+        period: of the rows that begin at the same place of a chunk of 1024 elements, where so many
+            rows after another are whole chunks: then masks use both halves of each word. Else None.
         wide: whether an index may need more than 32 bits.
     """
 
     rows: int
     columns: int
     stride: int
-    whole_chunks: bool
+    period: int | None
     wide: bool
 
     @property
     def alignment(self) -> int:
         """What the linear index of the first element must be a multiple of."""
-        return CHUNK if self.whole_chunks else 4
+        return CHUNK if self.period else 4
+
+    @property
+    def is_interleaved(self) -> bool:
+        """Whether the two halves of a word belong to different rows."""
+        return self.period is not None and self.period > 1
 
     @property
     def tiles(self) -> int:
         """Tiles of 128 columns in a block."""
         tiles = ceil_divide(self.columns, LANES)
-        return ceil_divide(tiles, ceil_divide(tiles, MOST_TILES))
+        return tiles if self.is_interleaved else ceil_divide(tiles, ceil_divide(tiles, MOST_TILES))
 
     @property
     def row_groups(self) -> int:
         """Groups of SUBLANES rows in a step, such that its tiles are a multiple of four."""
+        if self.period is not None and self.is_interleaved:
+            return self.period
         return 4 // math.gcd(4, self.tiles)
 
     @property
@@ -62,21 +70,37 @@ class Grid(NamedTuple):
         return ceil_divide(self.rows, self.block_rows), columns
 
 
-def grid_of(shape: Sequence[int], whole: Sequence[int]) -> Grid | None:
-    """Rows as they are where they divide by four and fill most lanes, else rows of a chunk each.
+def grids_of(shape: Sequence[int], whole: Sequence[int]) -> tuple[Grid, ...]:
+    """The ways to cut examples, the fastest first; what follows asks less of the first index.
 
-    None where the elements of a shard follow one another in neither way in the whole array.
+    Rows stay as they are where they divide by four and fill most lanes, else there are rows of a
+    chunk each. None where the elements of a shard follow one another in neither way in the whole
+    array.
     """
     wide = math.prod(whole) > 1 << 32
     if shape and _is_one_run(shape[:-1], whole[:-1]):
-        columns, stride = shape[-1], whole[-1]
+        rows, columns, stride = math.prod(shape[:-1]), shape[-1], whole[-1]
         lanes = ceil_divide(columns, LANES) * LANES
         if columns % 4 == stride % 4 == 0 and 2 * columns > lanes and stride <= _WIDEST:
-            chunks = columns % CHUNK == stride % CHUNK == 0
-            return Grid(math.prod(shape[:-1]), columns, stride, chunks, wide)
+            plain = Grid(rows, columns, stride, None, wide)
+            period = _period(rows, columns, stride)
+            if period is None:
+                return (plain,)
+            fastest = plain._replace(period=period)
+            return (fastest, plain) if fastest.is_interleaved else (fastest,)
     if _is_one_run(shape, whole):
-        return Grid(ceil_divide(math.prod(shape), CHUNK), CHUNK, CHUNK, True, wide)
-    return None
+        return (Grid(ceil_divide(math.prod(shape), CHUNK), CHUNK, CHUNK, 1, wide),)
+    return ()
+
+
+def _period(rows: int, columns: int, stride: int) -> int | None:
+    if columns % CHUNK == stride % CHUNK == 0:
+        return 1
+    if columns != stride or columns % LANES:
+        return None
+    period = CHUNK // math.gcd(CHUNK, columns)
+    step = SUBLANES * period  # of rows; of less than two, too many would be in vain
+    return period if columns * period <= _WIDEST_PERIOD and rows >= 2 * step else None
 
 
 def ceil_divide(a: int, b: int) -> int:

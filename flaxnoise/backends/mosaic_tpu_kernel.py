@@ -2,7 +2,8 @@
 
 A lane computes a block of Philox for four neighbouring lanes of the result: so the 128 blocks of a
 register row make the words of four tiles of 128 columns, and for masks, which take half a word, of
-eight. The words change lanes by rotations, selects and one gather each.
+eight. The words change lanes by rotations, selects and one gather each. Where the eight tiles of a
+chunk are in several rows, they are sorted into rows by stores to a buffer.
 """
 
 import functools
@@ -16,12 +17,13 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from flaxnoise.backends import xla
-from flaxnoise.backends.mosaic_tpu_grid import LANES, SUBLANES, Grid
+from flaxnoise.backends.mosaic_tpu_grid import LANES, MOST_TILES, SUBLANES, Grid
 from flaxnoise.stream import noise, variates
 from flaxnoise.stream.index import half_address, word_address
 from flaxnoise.stream.noise import Kind
 from flaxnoise.stream.philox import Words, philox4x32
 
+_OF_HALVES = ("keep", "masked_normal", "halves")
 KernelKind = Kind | Literal["halves"]  # the words that masks are made of
 
 WORDS = ("k0", "k1", "k2", "k3", "low", "high", "threshold")  # key, start, threshold
@@ -61,14 +63,22 @@ def call(
     if x is not None:
         each = int(x.shape[0] == examples)
         specs.append(pl.BlockSpec(block, lambda e, i, j: (e * each, i, j)))
+    buffer = (grid.tiles * SUBLANES * grid.row_groups, LANES)  # a tile's rows after another's
+    has_buffer = grid.is_interleaved and kind in _OF_HALVES
     return pl.pallas_call(
         functools.partial(
-            _kernel, kind=kind, grid=grid, names=tuple(coefficients), has_x=x is not None
+            _kernel,
+            kind=kind,
+            grid=grid,
+            names=tuple(coefficients),
+            has_x=x is not None,
+            has_buffer=has_buffer,
         ),
         out_shape=jax.ShapeDtypeStruct((examples, grid.rows, grid.columns), dtype),
         grid=(examples, *grid.blocks),
         in_specs=specs,
         out_specs=pl.BlockSpec(block, lambda e, i, j: (e, i, j)),
+        scratch_shapes=[pltpu.VMEM(buffer, jnp.uint32)] if has_buffer else [],
         compiler_params=pltpu.CompilerParams(
             dimension_semantics=("parallel", "parallel", "parallel")
         ),
@@ -78,8 +88,16 @@ def call(
 
 
 def _kernel(
-    words_ref: Any, *refs: Any, kind: KernelKind, grid: Grid, names: tuple[str, ...], has_x: bool
+    words_ref: Any,
+    *refs: Any,
+    kind: KernelKind,
+    grid: Grid,
+    names: tuple[str, ...],
+    has_x: bool,
+    has_buffer: bool,
 ) -> None:
+    buffer = refs[-1] if has_buffer else None
+    refs = refs[: len(refs) - has_buffer]
     coefficients = {
         name: jnp.full((SUBLANES, LANES), ref[0, 0])
         for name, ref in zip(names, refs[: len(names)], strict=True)
@@ -87,10 +105,9 @@ def _kernel(
     x_ref, y_ref = refs[len(names)] if has_x else None, refs[-1]
     scalar = {name: words_ref[0, column] for column, name in enumerate(WORDS)}
     key = tuple(scalar[name] for name in ("k0", "k1", "k2", "k3"))
-    first = _sum64(
-        (scalar["low"], scalar["high"]),
-        multiply_halves(grid.stride * grid.block_rows, pl.program_id(1).astype(jnp.uint32)),
-    )
+    block = pl.program_id(1).astype(jnp.uint32)
+    high, low = multiply_halves(grid.stride * grid.block_rows, block)
+    first = _sum64((scalar["low"], scalar["high"]), (low, high))
     column = pl.program_id(2).astype(jnp.uint32) * jnp.uint32(LANES * grid.tiles)
     first = _sum64(first, (column, jnp.uint32(0)))
     rows = SUBLANES * grid.row_groups
@@ -99,7 +116,7 @@ def _kernel(
     def step(i: jax.Array, _: None) -> None:
         offset = i.astype(jnp.uint32) * jnp.uint32(rows * grid.stride)
         low, high = _sum64(first, (offset, jnp.uint32(0)))
-        here = Here(grid, key, low, high if grid.wide else None, scalar["threshold"])
+        here = Here(grid, key, low, high if grid.wide else None, scalar["threshold"], buffer)
         for (group, tile), n in zip(places, here.noise(kind, places), strict=True):
             row = pl.multiple_of(i * rows + group * SUBLANES, SUBLANES)
             at = (pl.ds(row, SUBLANES), pl.ds(tile * LANES, LANES))
@@ -115,13 +132,17 @@ def _kernel(
 
 
 class Here(NamedTuple):
-    """The noise of the tiles of one step; (low, high) is the index of its first element."""
+    """The noise of the tiles of one step; (low, high) is the index of its first element.
+
+    ``buffer`` is there for halves that have to be sorted into rows.
+    """
 
     grid: Grid
     key: Words
     low: jax.Array
     high: jax.Array | None
     threshold: jax.Array
+    buffer: Any
 
     def noise(self, kind: KernelKind, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
         """n of each place (group of rows, tile), uint32/bool/float32[SUBLANES, LANES]."""
@@ -141,13 +162,31 @@ class Here(NamedTuple):
 
     def _halves(self, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
         """u of each element: its own 16 bits above, its partner's below."""
-        if self.grid.whole_chunks:
+        if self.buffer is not None:
+            return self._sorted_halves(places)
+        if self.grid.period:
             lower = self._words(places[:4], noise.DOMAIN_KEEP, half_address)
             return [*lower, *map(_swapped, lower)]
         words = self._words(places, noise.DOMAIN_KEEP, half_address)
         return [
             jnp.where(self._is_upper(place), _swapped(word), word)
             for place, word in zip(places, words, strict=True)
+        ]
+
+    def _sorted_halves(self, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
+        """Those of whole chunks, from every period'th row, by way of the buffer."""
+        tiles, period = self.grid.tiles, self.grid.row_groups
+        rows = SUBLANES * period
+        for first in range(0, tiles * period, MOST_TILES):
+            offsets = [(first + i) * LANES for i in range(4)]
+            apart = period * self.grid.stride
+            lower = self._words_at(offsets, apart, noise.DOMAIN_KEEP, half_address)
+            for i, word in enumerate([*lower, *map(_swapped, lower)]):
+                row, tile = divmod(first + i, tiles)
+                self.buffer[pl.ds(tile * rows + row, SUBLANES, stride=period), :] = word
+        return [
+            self.buffer[pl.ds(tile * rows + group * SUBLANES, SUBLANES), :]
+            for group, tile in places
         ]
 
     def _words(
@@ -158,33 +197,48 @@ class Here(NamedTuple):
         map_: Callable[[Words], Sequence[jax.Array]] = lambda words: words,
     ) -> list[jax.Array]:
         """For each place its elements' words, or what a map makes of the words of a block."""
-        found = []
-        k0, k1, k2, k3 = self.key
-        for four in (places[i : i + 4] for i in range(0, len(places), 4)):
-            block_low, block_high = address(*self._index(self._first_of_blocks(four)))[:2]
-            counter = (block_low, block_high, k2 ^ jnp.uint32(domain), k3)
-            found += _spread(map_(philox4x32(counter, (k0, k1), multiply_halves)))
-        return found
+        offsets = [self._offset(place) for place in places]
+        return [
+            word
+            for i in range(0, len(places), 4)
+            for word in self._words_at(offsets[i : i + 4], self.grid.stride, domain, address, map_)
+        ]
 
-    def _first_of_blocks(self, four: Sequence[tuple[int, int]]) -> jax.Array:
-        """Offset of the first element of each lane's block; 32 lanes for each of four places."""
+    def _words_at(
+        self,
+        offsets: Sequence[int],
+        apart: int,
+        domain: int,
+        address: Callable[..., tuple[jax.Array, ...]],
+        map_: Callable[[Words], Sequence[jax.Array]] = lambda words: words,
+    ) -> list[jax.Array]:
+        """Those of four tiles with these first elements, and rows so far ``apart``."""
+        k0, k1, k2, k3 = self.key
+        first = self._first_of_blocks(offsets, apart)
+        block_low, block_high = address(*self._index(first))[:2]
+        counter = (block_low, block_high, k2 ^ jnp.uint32(domain), k3)
+        return _spread(map_(philox4x32(counter, (k0, k1), multiply_halves)))
+
+    def _first_of_blocks(self, offsets: Sequence[int], apart: int) -> jax.Array:
+        """Offset of the first element of each lane's block; 32 lanes for each of four tiles."""
         sublane, lane = _iota(0), _iota(1)
-        quarter = lane >> jnp.uint32(5)
-        offsets = [self._offset(place) for place in four]
-        offset = jnp.full((SUBLANES, LANES), offsets[0])
+        first = sublane * jnp.uint32(apart) + jnp.uint32(offsets[0])
+        if list(offsets) == [offsets[0] + i * LANES for i in range(4)]:
+            return first + (lane << jnp.uint32(2))
+        quarter, in_tile = lane >> jnp.uint32(5), (lane & jnp.uint32(31)) << jnp.uint32(2)
         for i, own in enumerate(offsets[1:], 1):
-            offset = jnp.where(quarter == jnp.uint32(i), own, offset)
-        in_tile = (lane & jnp.uint32(31)) << jnp.uint32(2)
-        return sublane * jnp.uint32(self.grid.stride) + offset + in_tile
+            beyond = jnp.uint32((own - offsets[0]) & 0xFFFFFFFF)
+            first = jnp.where(quarter == jnp.uint32(i), first + beyond, first)
+        return first + in_tile
 
     def _is_upper(self, place: tuple[int, int]) -> jax.Array:
         sublane, lane = _iota(0), _iota(1)
-        inside = sublane * jnp.uint32(self.grid.stride) + self._offset(place) + lane
+        inside = sublane * jnp.uint32(self.grid.stride) + jnp.uint32(self._offset(place)) + lane
         return half_address(self.low + inside, None)[3]
 
-    def _offset(self, place: tuple[int, int]) -> jax.Array:
+    def _offset(self, place: tuple[int, int]) -> int:
         group, tile = place
-        return jnp.uint32(group * SUBLANES * self.grid.stride + tile * LANES)
+        return group * SUBLANES * self.grid.stride + tile * LANES
 
     def _index(self, offset: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         low = self.low + offset

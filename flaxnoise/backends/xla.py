@@ -12,6 +12,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from flaxnoise.backends.linear_index import (
+    index_in_example,
+    is_cut_along_first,
+    linear_index,
+)
 from flaxnoise.stream.noise import Kind, draw
 
 Coefficients = Mapping[str, jax.Array]
@@ -33,13 +38,6 @@ def affine(
 
     ``flat`` draws n as an array of one dimension, where nothing has to be cut by dimensions.
     """
-    if flat and _is_flat_throughout(operands, kind, shape, global_shape):
-        batch_rank = operands["key"].ndim - 1
-        operands = {name: _flattened(name, v, batch_rank) for name, v in operands.items()}
-        whole = (math.prod(global_shape or shape),)
-        size = (math.prod(shape),)
-        y = affine(operands, kind=kind, shape=size, global_shape=whole, dtype=dtype)
-        return y.reshape(y.shape[:batch_rank] + shape)
     # 64-bit integers for the generator's products; the dtypes of everything else are explicit.
     with jax.enable_x64(True):
         n = noise(operands, kind=kind, shape=shape, global_shape=global_shape, flat=flat)
@@ -63,97 +61,35 @@ def noise(
     key, threshold = operands["key"], operands.get("threshold")
     batch = key.shape[:-1]
     dims = shape
-    if flat and _is_one_run(shape, global_shape) and _is_scalar(threshold, len(batch)):
-        # XLA on GPU gives a thread four elements, and sees that they share a block: of one
-        # dimension whatever its size, of several only where the rows divide by four.
+    if (
+        flat
+        and is_cut_along_first(shape, global_shape or shape)
+        and is_one_number(threshold, len(batch))
+    ):
         dims = (math.prod(shape),)
         if threshold is not None:
             threshold = threshold.reshape((*threshold.shape[: len(batch)], 1))
         global_shape = (math.prod(global_shape or shape),)
     k0, k1, k2, k3 = (key[..., i].reshape(batch + (1,) * len(dims)) for i in range(4))
-    low, high = linear_index(dims, global_shape or shape, operands.get("start"))
+    if flat and _are_whole_examples(operands, dims):
+        low, high = index_in_example(batch, dims[0]), jnp.uint32(0)
+    else:
+        low, high = linear_index(dims, global_shape or shape, operands.get("start"))
     n = draw(kind, (k0, k1, k2, k3), low, high, threshold)
     return n if dims is shape else n.reshape(n.shape[: len(batch)] + shape)
 
 
-def linear_index(
-    shape: Sequence[int], global_shape: Sequence[int], start: jax.Array | None
-) -> tuple[jax.Array, jax.Array]:
-    """Row-major index in the global array, as (low, high) words."""
-    wide = not _is_below_2_32(global_shape)
-    dtype = jnp.uint64 if wide else jnp.uint32
-    first = jnp.zeros((1,) * len(shape), dtype)
-    position = first
-    stride = 1
-    for axis in reversed(range(len(shape))):
-        if not (isinstance(shape[axis], int) and shape[axis] == 1):
-            step = lax.broadcasted_iota(dtype, shape, axis) * jnp.asarray(stride).astype(dtype)
-            first, position = (first + step, position) if axis < len(shape) - 1 else (first, step)
-        stride = stride * global_shape[axis]
-    if start is not None:
-        start = start.reshape(start.shape[:-1] + (1,) * len(shape) + (2,))
-        offset = start[..., 0].astype(dtype)
-        if wide:
-            offset = offset | (start[..., 1].astype(dtype) << jnp.uint64(32))
-        first = first + offset
-    if _rows_divide_by_4(shape, global_shape):
-        # Tells the compiler that a block is in one row, whatever a shard's first element is.
-        four = jnp.asarray(3, dtype)
-        index = ((first + (position & ~four)) & ~four) | (position & four)
-    else:
-        index = first + position
-    if not wide:
-        # Zero, but not to XLA, which would compute rounds of the generator that only know the key
-        # in kernels of their own; to the machine code's compiler it is.
-        return index, index >> jnp.uint32(31) >> jnp.uint32(1)
-    return index.astype(jnp.uint32), (index >> jnp.uint64(32)).astype(jnp.uint32)
-
-
-def _is_flat_throughout(
-    operands: Mapping[str, jax.Array],
-    kind: Kind,
-    shape: tuple[int, ...],
-    global_shape: tuple[int, ...] | None,
-) -> bool:
-    """Whether the whole formula had better be of one dimension, and can be.
-
-    Where n is used twice, and where rows leave a remainder of two, after which XLA fails to see
-    that a row's index and its column make up the flat index again.
-    """
-    batch_rank = operands["key"].ndim - 1
-    if not _is_one_run(shape, global_shape) or not shape:
+def _are_whole_examples(operands: Mapping[str, jax.Array], dims: Sequence[int]) -> bool:
+    """Whether there are several, of one dimension, and the index in the batch is below 2^32."""
+    sizes = (*operands["key"].shape[:-1], *dims)
+    if len(dims) != 1 or "start" in operands or not all(isinstance(size, int) for size in sizes):
         return False
-    if kind not in KINDS_WITH_ZEROS and shape[-1] % 4 != 2:
-        return False
-    return all(
-        name in ("key", "start") or v.shape[batch_rank:] == shape or _is_scalar(v, batch_rank)
-        for name, v in operands.items()
-    )
+    return math.prod(sizes[:-1]) > 1 and math.prod(sizes) <= 1 << 32
 
 
-def _flattened(name: str, value: jax.Array, batch_rank: int) -> jax.Array:
-    """With its dimensions after the batch's as one."""
-    return value if name in ("key", "start") else value.reshape((*value.shape[:batch_rank], -1))
-
-
-def _is_one_run(shape: Sequence[int], global_shape: Sequence[int] | None) -> bool:
-    """Whether the elements of a shard follow one another in the global array; known sizes only."""
-    if not all(isinstance(size, int) for size in shape):
-        return False
-    whole = tuple(global_shape or shape)
-    cut = next((axis for axis, size in enumerate(whole) if size != 1), len(whole))
-    return tuple(shape[cut + 1 :]) == whole[cut + 1 :]
-
-
-def _is_scalar(value: jax.Array | None, batch_rank: int) -> bool:
+def is_one_number(value: jax.Array | None, batch_rank: int) -> bool:
+    """Whether an operand is one number for each example."""
     return value is None or set(value.shape[batch_rank:]) <= {1}
-
-
-def _rows_divide_by_4(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
-    """Then all rows of a shard begin at multiples of four, where it was cut evenly or not."""
-    if not all(isinstance(size, int) for size in (*shape, *global_shape)):
-        return False
-    return bool(shape) and shape[-1] % 4 == 0 and global_shape[-1] % 4 == 0
 
 
 def combine(
@@ -243,10 +179,3 @@ def _add(constant: jax.Array | None, term: jax.Array | None) -> jax.Array | None
 
 def _multiply(slope: jax.Array | None, n: jax.Array) -> jax.Array | None:
     return None if slope is None else slope * n.astype(slope.dtype)
-
-
-def _is_below_2_32(shape: Sequence[int]) -> bool:
-    try:
-        return math.prod(shape) <= 1 << 32
-    except jax.errors.InconclusiveDimensionOperation:
-        return False

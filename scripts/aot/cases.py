@@ -97,7 +97,7 @@ SHORT, TALL = (512, 1024), (2048, 1024)
 SHAPES = ((1 << 20,), SQUARE, (8, 128, 1024), (4, 16, 64, 256), (32, 197, 768))
 # Sizes that divide by four and rows that do not; those of 197 are attention weights.
 ODD_ROWS = ((8, 12, 197, 197), (1022, 1026))
-RAGGED = ((1023, 1025), (1_000_001,))
+RAGGED, SMALL_RAGGED = ((1023, 1027), (2_000_001,)), (1023, 1023)
 F16 = jnp.dtype(jnp.float16)
 CHAIN = "bias+gelu+{}+residual"
 
@@ -113,19 +113,29 @@ CASES = (
     *(Case("dropout", dropout, shape, F32) for shape in (*SHAPES, *ODD_ROWS)),
     Case("dropout", dropout, SQUARE, BF16),
     Case("dropout", dropout, ODD_ROWS[0], BF16),
-    *(Case("dropout, ragged", dropout, shape, F32) for shape in RAGGED),
-    Case("dropout, gradient", gradient(dropout), SQUARE, F32),
-    Case("dropout, gradient", gradient(dropout), SQUARE, BF16),
-    Case("dropout, traced rate", flaxnoise.dropout, SQUARE, F32, numbers=1),
-    Case("dropout, a key per example", jax.vmap(dropout), SQUARE, F32, keys=1024),
+    *(Case("dropout, ragged", dropout, shape, dtype) for shape in RAGGED for dtype in (F32, BF16)),
+    Case("dropout, small and ragged", dropout, SMALL_RAGGED, F32),
+    *(Case("dropout, gradient", gradient(dropout), SQUARE, dtype) for dtype in (F32, BF16)),
+    *(Case("dropout, traced rate", flaxnoise.dropout, SQUARE, d, numbers=1) for d in (F32, BF16)),
+    *(
+        Case(f"{name}, a key per example", jax.vmap(function), shape, dtype, keys=1024)
+        for name, function, shape, dtype in (
+            *(("dropout", dropout, SQUARE, dtype) for dtype in (F32, BF16)),
+            ("dropout", dropout, (1024, 17, 36), F32),
+            ("gaussian_noise", gaussian_noise, SQUARE, F32),
+            ("masked_gaussian_noise", masked_gaussian_noise, SQUARE, F32),
+        )
+    ),
     Case("dropout, four devices", dropout, (4096, 1024), F32, devices=4),
     Case("dropout, four devices", dropout, (32, 197, 768), F32, devices=4),
     *(Case("gaussian_noise", gaussian_noise, shape, F32) for shape in (SQUARE, *ODD_ROWS)),
     Case("gaussian_noise", gaussian_noise, SQUARE, BF16),
+    Case("gaussian_noise, ragged", gaussian_noise, RAGGED[0], F32),
     Case("gaussian_dropout", gaussian_dropout, SQUARE, F32),
     Case("gaussian_dropout, gradient", gradient(gaussian_dropout), SQUARE, F32),
     Case("masked_gaussian_noise", masked_gaussian_noise, SQUARE, F32),
     *(Case(CHAIN.format("dropout"), chain(dropout), SQUARE, dtype) for dtype in (F32, BF16)),
+    Case(f"ragged {CHAIN.format('dropout')}", chain(dropout), RAGGED[0], F32),
     *(Case(CHAIN.format("gaussian_noise"), chain(gaussian_noise), SQUARE, d) for d in (F32, BF16)),
     *(Case(CHAIN.format("nothing"), chain(lambda key, x: x), SQUARE, d) for d in (F32, BF16)),
     *(

@@ -12,6 +12,7 @@ import math
 import pathlib
 import re
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,11 +29,14 @@ SHARDS = (
     {"shape": (2048,), "global_shape": (1 << 40,)},
     {"shape": (3, 684), "global_shape": (1 << 24, 1368)},
 )
+# A key per example; of the second, four elements of a thread belong to two examples.
+EXAMPLES = ({"shape": (17, 36), "keys": 3}, {"shape": (1001,), "keys": 4})
 
 # (backend, kind, terms, dtype of x, shape or shard)
 PROGRAMS = (
     *(("xla", "keep", "b", dtype, (33, 36)) for dtype in ("float32", "bfloat16", "float16")),
     *(("xla", "keep", "b", "float32", shape) for shape in ((1001,), (3, 5, 1028))),
+    *(("xla", "keep", "b", "float32", examples) for examples in EXAMPLES),
     *(("xla", kind, "", "float32", (1001,)) for kind in ("bits", "uniform", "normal", "laplace")),
     ("xla", "normal", "ad", "bfloat16", (33, 36)),
     ("xla", "masked_normal", "", "float32", (33, 36)),
@@ -60,22 +64,24 @@ def _is_served(backend: str, kind: str, *_: object) -> bool:
 
 
 def _record(
-    backend: str, kind: str, terms: str, dtype: str, box: tuple[int, ...] | dict[str, tuple]
+    backend: str, kind: str, terms: str, dtype: str, box: tuple[int, ...] | dict[str, Any]
 ) -> dict:
-    shape = box["shape"] if isinstance(box, dict) else box
-    one = (1,) * len(shape)
-    operands = {"key": jax.ShapeDtypeStruct((4,), jnp.uint32)}
-    if isinstance(box, dict):
+    box = box if isinstance(box, dict) else {"shape": box}
+    shape = box["shape"]
+    batch = (box["keys"],) if "keys" in box else ()
+    one = (1,) * (len(batch) + len(shape))
+    operands = {"key": jax.ShapeDtypeStruct((*batch, 4), jnp.uint32)}
+    if "global_shape" in box:
         operands["start"] = jax.ShapeDtypeStruct((2,), jnp.uint32)
     if kind in ("keep", "masked_normal"):
         operands["threshold"] = jax.ShapeDtypeStruct(one, jnp.uint32)
     if terms:
-        operands["x"] = jax.ShapeDtypeStruct(shape, dtype)
+        operands["x"] = jax.ShapeDtypeStruct((*batch, *shape), dtype)
     operands |= {name: jax.ShapeDtypeStruct(one, jnp.float32) for name in terms}
     value = {"bits": "uint32", "keep": "bool"}.get(kind, dtype)
     result = dtype if terms else value
     params = {"kind": kind, "shape": shape, "dtype": result, "backend": backend}
-    if isinstance(box, dict):
+    if "global_shape" in box:
         params["global_shape"] = box["global_shape"]
 
     def program(*values: jax.Array) -> jax.Array:
@@ -94,10 +100,11 @@ def _record(
         "dtype": dtype,
         "result": result,
         "shape": shape,
+        "keys": box.get("keys"),
         "global_shape": params.get("global_shape"),
         "ptx": ptx,
         "operands": [names[number] for number in _parameters(hlo, call)],
-        **_extent(ptx, launches, backend, math.prod(shape), jnp.dtype(result).itemsize),
+        **_extent(ptx, launches, backend, math.prod((*batch, *shape)), jnp.dtype(result).itemsize),
     }
 
 

@@ -1,21 +1,23 @@
-"""The form for GPUs, with the noise as one dimension, is the same function: here on the CPU."""
+"""The form for GPUs, of one dimension, is the same function as the xla form: here on the CPU."""
 
 import functools
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxnoise.backends import xla
+from flaxnoise.backends import xla, xla_flat
 
 KINDS = ("bits", "keep", "normal", "masked_normal", "uniform", "unit_uniform", "laplace")
 SHAPES = ((), (0, 3), (7,), (6, 10), (33, 129), (3, 5, 1028))
 
 
 def drawn(operands: dict, *, flat: bool, dtype: jax.typing.DTypeLike, **params: object):
-    form = functools.partial(xla.affine, flat=flat, dtype=dtype, **params)
+    form = xla_flat.affine if flat else xla.affine
+    form = functools.partial(form, dtype=dtype, **params)
     return np.asarray(jax.jit(form)(operands))
 
 
@@ -41,6 +43,39 @@ def test_flat_noise_is_the_same_for_every_shape(kind: str):
         np.testing.assert_array_equal(
             drawn(operands, flat=True, **params), drawn(operands, flat=False, **params)
         )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(3, 7, 53), (1023,), (5, 206)], ids=str)
+def test_whole_blocks_and_the_remainder_are_the_whole(
+    kind: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(xla_flat, "SPLIT_FROM", 1000)
+    dtype = jnp.uint32 if kind == "bits" else jnp.bfloat16
+    operands = operands_of(kind, shape)
+    if kind != "bits":
+        operands["d"] = jnp.linspace(-1, 1, math.prod(shape)).reshape(1, *shape)
+    params = {"kind": kind, "shape": shape, "global_shape": None, "dtype": dtype}
+    form = functools.partial(xla_flat.affine, **params)
+    assert "optimization_barrier" in jax.jit(form).lower(operands).as_text()
+    np.testing.assert_array_equal(
+        drawn(operands, flat=True, **params), drawn(operands, flat=False, **params)
+    )
+
+
+def test_examples_of_a_batch_whose_index_needs_64_bits_keep_their_own():
+    """The index in the batch would not fit into 32 bits; lowered, as it needs 16 GiB."""
+    examples = 1 << 22
+    operands = {"key": jax.ShapeDtypeStruct((examples, 4), jnp.uint32)}
+    params = {"kind": "bits", "global_shape": None, "dtype": jnp.uint32}
+    fits, exceeds = (
+        jax.make_jaxpr(functools.partial(xla_flat.affine, **params, shape=(size,)))(operands)
+        for size in (1024, 1028)
+    )
+    over_examples = f"shape=({examples},)"
+    assert f"shape=({examples << 10},)" in str(fits)
+    assert over_examples in str(fits)
+    assert over_examples not in str(exceeds)
 
 
 @pytest.mark.parametrize(

@@ -12,24 +12,38 @@ BUDGETS = {
     ("dropout", "bfloat16"): (31, 1),  # conversions, and as many stores of half the width
     ("dropout, gradient", "float32"): (27, 1),
     ("dropout, gradient", "bfloat16"): (31, 1),
-    # 16-byte accesses need XLA to unroll, which it does for sizes that divide by four alone, and no
-    # form around it helps: a thread computes a whole block for its one element.
-    ("dropout, ragged", "float32"): (90, 1),
+    # XLA unrolls only sizes that divide by four: the whole blocks, and a small kernel for the rest.
+    ("dropout, ragged", "float32"): (27, 2),
+    ("dropout, ragged", "bfloat16"): (31, 2),
+    # Not worth a second kernel: a thread computes a whole block for its one element.
+    ("dropout, small and ragged", "float32"): (90, 1),
     ("dropout, traced rate", "float32"): (31, 2),  # the threshold, once, in a kernel of its own
+    ("dropout, traced rate", "bfloat16"): (34, 2),
+    # The key is loaded, and its 18 sums are no longer those of all threads.
+    ("dropout, a key per example", "float32"): (31, 1),
+    ("dropout, a key per example", "bfloat16"): (34, 1),
+    ("gaussian_noise, a key per example", "float32"): (60, 1),
+    ("masked_gaussian_noise, a key per example", "float32"): (80, 1),
     ("gaussian_noise", "float32"): (60, 1),  # and a logarithm, a root, a sine or cosine each
     ("gaussian_noise", "bfloat16"): (62, 1),
+    ("gaussian_noise, ragged", "float32"): (60, 2),
     ("gaussian_dropout", "float32"): (60, 1),
     ("gaussian_dropout, gradient", "float32"): (60, 1),
     ("masked_gaussian_noise", "float32"): (80, 1),  # two generators
     # Above what the same chain without noise takes, by the same reckoning.
     ("bias+gelu+dropout+residual", "float32"): (25, 1),
     ("bias+gelu+dropout+residual", "bfloat16"): (28, 1),
+    # With what follows it is fused as it is: four blocks for four elements, and 54 without noise.
+    ("ragged bias+gelu+dropout+residual", "float32"): (145, 2),
     ("bias+gelu+gaussian_noise+residual", "float32"): (55, 1),
     ("bias+gelu+gaussian_noise+residual", "bfloat16"): (57, 1),
 }
-SMALL_KERNELS = {  # XLA on A100 hoists a round that only knows the key, for some shapes
-    ("a100", "dropout", (32, 197, 768)),
-    ("a100", "gaussian_noise", (8, 12, 197, 197)),
+NARROW = ("dropout, small and ragged", "ragged bias+gelu+dropout+residual")
+SMALL_KERNELS = {  # XLA on A100 hoists rounds that only know the key, for some shapes
+    ("a100", "dropout", (32, 197, 768)): 1,
+    ("a100", "gaussian_noise", (8, 12, 197, 197)): 1,
+    ("a100", "gaussian_noise, a key per example", (1024, 1024)): 2,
+    ("a100", "masked_gaussian_noise, a key per example", (1024, 1024)): 2,
 }
 
 
@@ -49,7 +63,8 @@ def test_every_function_is_within_its_budget(rows: list[dict], device: str):
         if row["case"].startswith("bias+gelu"):
             instructions += bare[row["dtype"]]["instructions"]
         assert row["instructions"] <= instructions, row
-        assert row["kernels"] <= kernels + ((device, row["case"], shape) in SMALL_KERNELS), row
+        more = SMALL_KERNELS.get((device, row["case"], shape), 0)
+        assert row["kernels"] <= kernels + more, row
         assert row["spilled"] == 0, row
         assert row["temporary"] <= 0.01, row
 
@@ -58,7 +73,7 @@ def test_every_function_is_within_its_budget(rows: list[dict], device: str):
 def test_loads_and_stores_are_of_four_elements(rows: list[dict], device: str):
     width = {"float32": 16, "bfloat16": 8}
     ours = [row for row in rows if row["device"] == device and of(row) in BUDGETS]
-    wide = [row for row in ours if "ragged" not in row["case"]]
+    wide = [row for row in ours if row["case"] not in NARROW]
     assert wide
     for row in wide:
         assert row["store"] == width[row["dtype"]], row

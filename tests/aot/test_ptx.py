@@ -36,12 +36,12 @@ def records(gpu_wheels: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 
 def executed(record: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """What the kernel writes, in the dtype that it stores, and what it was given."""
-    size = math.prod(record["shape"])
+    size = math.prod((record["keys"] or 1, *record["shape"]))
     dtype = jnp.dtype("uint8" if record["result"] == "bool" else record["result"])
     x = np.random.default_rng(1).normal(size=size).astype(jnp.dtype(record["dtype"]))
     x[:6] = [np.nan, np.inf, -np.inf, -0.0, 0.0, 6e-8]
     given = {
-        "key": np.array(KEY, np.uint32),
+        "key": np.array(keys_of(record), np.uint32).reshape(-1),
         "start": np.array([START & 0xFFFFFFFF, START >> 32], np.uint32),
         "threshold": np.array([reference.threshold(RATE)], np.uint32),
         "x": x,
@@ -54,6 +54,19 @@ def executed(record: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return y, given
 
 
+def keys_of(record: dict) -> list[tuple[int, ...]]:
+    """One, or one for each example."""
+    return [(KEY[0], KEY[1] + example, *KEY[2:]) for example in range(record["keys"] or 1)]
+
+
+def noise(kind: str, key: tuple[int, ...], i: np.ndarray) -> np.ndarray:
+    if kind == "keep":
+        return reference.halves(key, i) >> np.uint32(1) >= reference.threshold(RATE)
+    if kind == "masked_normal":
+        return reference.masked_normal(key, i, RATE)
+    return getattr(reference, kind)(key, i)
+
+
 def expected(record: dict, given: dict[str, np.ndarray]) -> np.ndarray:
     """y by the reference, in float64 where the kernel rounds on its way."""
     whole = record["global_shape"] or record["shape"]
@@ -61,13 +74,7 @@ def expected(record: dict, given: dict[str, np.ndarray]) -> np.ndarray:
     places = np.indices(record["shape"], np.uint64)
     i = sum(np.uint64(s) * place for s, place in zip(strides, places, strict=True)).reshape(-1)
     i = i + np.uint64(START if record["global_shape"] else 0)
-    kind = record["kind"]
-    if kind == "keep":
-        n = reference.halves(KEY, i) >> np.uint32(1) >= reference.threshold(RATE)
-    elif kind == "masked_normal":
-        n = reference.masked_normal(KEY, i, RATE)
-    else:
-        n = getattr(reference, kind)(KEY, i)
+    n = np.concatenate([noise(record["kind"], key, i) for key in keys_of(record)])
     if record["terms"] == "b":
         product = given["x"].astype(np.float32) * given["b"]
         return np.where(n, product.astype(given["x"].dtype), 0)
@@ -80,7 +87,8 @@ def test_every_program_writes_what_the_reference_says(records: list[dict]):
     assert {record["backend"] for record in records} == {"xla", "mosaic_gpu"}
     for record in records:
         name = {
-            k: record[k] for k in ("backend", "kind", "terms", "dtype", "shape", "global_shape")
+            k: record[k]
+            for k in ("backend", "kind", "terms", "dtype", "shape", "keys", "global_shape")
         }
         with np.errstate(all="ignore"):
             y, given = executed(record)

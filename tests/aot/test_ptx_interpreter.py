@@ -64,6 +64,11 @@ def test_a_fused_product_is_rounded_once():
         ("prmt.b32 	%r9, %r2, 0, 0x4321U;", lambda w: w >> 8),
         ("mul.wide.u32 	%rd8, %r2, -766435501;\n	shr.u64 %rd9, %rd8, 32;\n"
          "	cvt.u32.u64 	%r9, %rd9;", lambda w: w * 0xD2511F53 >> 32),
+        ("cvt.u16.u32 	%rs1, %r2;\n	mul.hi.u16 	%rs2, %rs1, 13707;\n"
+         "	cvt.u32.u16 	%r9, %rs2;",
+         lambda w: (w & 0xFFFF) * 13707 >> 16),
+        ("mul.hi.s32 	%r9, %r2, -3;",
+         lambda w: (w.astype(np.uint32).view(np.int32).astype(np.int64) * -3 >> 32) & 0xFFFFFFFF),
         ("mov.b32 	{%rs1, %rs2}, %r2;\n	mov.b32 	%r9, {%rs2, %rs1};",
          lambda w: w << 16 & 0xFFFFFFFF | w >> 16),
         ("setp.gt.s32 	%p1, %r2, -1;\n	selp.b32 	%r9, 1, 2, %p1;",

@@ -16,23 +16,27 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 WHEELS = pathlib.Path(os.environ.get("FLAXNOISE_AOT_TPU", pathlib.Path(sys.prefix, "aot-tpu")))
 DEVICES = ("v4", "v5e", "v5p", "v6e", "tpu7x")
-SQUARE, ROWS_OF_768 = (1024, 1024), (1024, 768)
+SQUARE, ROWS_OF_768, ROWS_OF_512 = (1024, 1024), (1024, 768), (1024, 512)
+ROWS_OF_516 = (1024, 516)
 
 # Case, dtype, shape → bundles for 1024 elements on v5e. A block of Philox takes 20 products of 12
 # or 13 operations in halves of 16 bits and 36 other operations (the first two rounds know half of
 # their counter from scalars): 65 bundles of four operations, more where products are scarce. A
-# mask of whole chunks makes 8 elements of a block, all else 4. The rest are the changes of lanes
+# mask makes 8 elements of a block, where rows are whole chunks, one or several together, all else
+# 4. The rest are the changes of lanes
 # (a rotation, two selects, a gather), the formula, loads and stores, and for normals a logarithm,
 # a root, a sine and a cosine for two elements. A tenth is left for another compiler's schedule.
 BUDGETS = {
-    ("dropout", "float32", SQUARE): 16.5,  # the goal was 20
-    ("dropout", "bfloat16", SQUARE): 17,
-    ("dropout, gradient", "float32", SQUARE): 16.5,
-    ("dropout, a key per example", "float32", (16, 64, 1024)): 16.5,
-    # Rows that are no whole chunks: the two halves of a word are in different rows, and a block
-    # makes 4 elements. Above the goal.
-    ("dropout", "float32", ROWS_OF_768): 27.5,
-    ("dropout", "bfloat16", ROWS_OF_768): 27.5,
+    ("dropout", "float32", SQUARE): 16,  # the goal was 20
+    ("dropout", "bfloat16", SQUARE): 16.5,
+    ("dropout, gradient", "float32", SQUARE): 16,
+    ("dropout, a key per example", "float32", (16, 64, 1024)): 16,
+    # Larger steps than those above, and so fuller bundles.
+    ("dropout", "float32", ROWS_OF_768): 14.5,
+    ("dropout", "bfloat16", ROWS_OF_768): 15,
+    ("dropout", "float32", ROWS_OF_512): 16,
+    # Rows that end inside of a tile: a block makes 4 elements, and XLA copies x and y. Above it.
+    ("dropout", "float32", ROWS_OF_516): 33,
     ("gaussian_noise", "float32", SQUARE): 37,
     ("gaussian_noise", "bfloat16", SQUARE): 37.5,
     ("gaussian_dropout", "float32", SQUARE): 37,
@@ -108,5 +112,5 @@ def test_the_count_knows_what_is_known(rows: list[dict], device: str):
 def test_every_kind_and_the_edges_compile():
     """All terms and dtypes, few rows, ragged rows and columns, shards with 64-bit indices."""
     lines = run("-m", "aot.tpu_edges", "v5e").splitlines()
-    assert len(lines) == 16
+    assert len(lines) == 19
     assert all("flaxnoise_" in line for line in lines), lines

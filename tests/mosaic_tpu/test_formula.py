@@ -33,11 +33,12 @@ def both(operands: dict, **params: object) -> tuple[np.ndarray, np.ndarray]:
     return drawn(operands, **params), np.asarray(expected(operands))
 
 
+@pytest.mark.parametrize("shape", [SHAPE, (130, 512)], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_all_terms_of_a_mask(dtype: jax.typing.DTypeLike):
-    x = array(*SHAPE, dtype=dtype)
+def test_all_terms_of_a_mask(dtype: jax.typing.DTypeLike, shape: tuple[int, ...]):
+    x = array(*shape, dtype=dtype)
     operands = {**KEY, "threshold": T, "x": x, **numbers(**TERMS)}
-    y, expected = both(operands, kind="keep", shape=SHAPE, dtype=dtype)
+    y, expected = both(operands, kind="keep", shape=shape, dtype=dtype)
     # One multiplication and one addition, which XLA on CPU fuses in one program and not in another.
     assert_within_ulps(y, expected, abs(np.asarray(x, np.float64)) + 3, ulps=1)
 

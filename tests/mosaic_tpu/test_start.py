@@ -17,13 +17,15 @@ def words_of(start: int) -> jnp.ndarray:
     return jnp.array([start & 0xFFFFFFFF, start >> 32], jnp.uint32)
 
 
-@pytest.mark.parametrize(("columns", "odd"), [(128, 0), (1024, 0), (33, 1)])
-def test_words_and_masks_are_those_of_the_index(columns: int, odd: int):
-    """Where the kernel can begin, and where it hands over to the xla form."""
-    shape = (3, columns)
+@pytest.mark.parametrize(
+    ("rows", "columns", "odd"), [(3, 128, 0), (3, 1024, 0), (3, 33, 1), (130, 512, 0)]
+)
+def test_words_and_masks_are_those_of_the_index(rows: int, columns: int, odd: int):
+    """Where the kernel can begin, and where it hands over: to the one that needs less, to xla."""
+    shape = (rows, columns)
     threshold = jnp.full((1, 1), reference.threshold(0.3), jnp.uint32)
     params = {"shape": shape, "global_shape": (LENGTH, columns)}
-    local = np.arange(3 * columns, dtype=np.uint64).reshape(shape)
+    local = np.arange(rows * columns, dtype=np.uint64).reshape(shape)
     for start in (*STARTS, *(start + odd for start in STARTS)):
         operands = {"key": KEY, "start": words_of(start)}
         bits = drawn(operands, kind="bits", dtype=jnp.uint32, **params)

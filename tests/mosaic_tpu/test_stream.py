@@ -1,7 +1,8 @@
 """The kernel's noise is the stream's: every word, mask and uniform, and normals within their ulps.
 
 Shapes: rows of one, three, six and nine tiles of 128 columns, rows that end inside of a tile, rows
-of whole chunks, arrays that have to be cut into rows first, and the smallest.
+of whole chunks, rows that are whole chunks together, several blocks of rows and of columns, the
+last of them not full, arrays that have to be cut into rows first, and the smallest.
 """
 
 import math
@@ -20,8 +21,9 @@ KEY = jax.random.key(7, impl="rbg")  # four words
 WORDS = reference.key_words(KEY)
 OPERANDS = {"key": jnp.asarray(WORDS, jnp.uint32)}
 FLAT = ((), (33, 129), (1025,))
-CHUNKS = ((3, 2048),)
-BY_TILES = ((5, 128), (33, 384), (2, 20, 768), (9, 1152), (34, 1000), (2, 3, 100))
+CHUNKS = ((3, 2048), (600, 1024))
+INTERLEAVED = ((2, 129, 768), (130, 512), (520, 128), (515, 384))
+BY_TILES = ((5, 128), (2100, 132), (33, 384), (2, 20, 768), (9, 1152), (34, 1000), (2, 3, 100))
 
 
 def indices(shape: tuple[int, ...]) -> np.ndarray:
@@ -38,7 +40,7 @@ def test_words(shape: tuple[int, ...]):
     np.testing.assert_array_equal(words, reference.bits(WORDS, indices(shape)))
 
 
-@pytest.mark.parametrize("shape", [*FLAT, *CHUNKS, *BY_TILES], ids=str)
+@pytest.mark.parametrize("shape", [*FLAT, *CHUNKS, *BY_TILES, *INTERLEAVED], ids=str)
 def test_masks(shape: tuple[int, ...]):
     operands = {**OPERANDS, "threshold": threshold(0.3, shape)}
     mask = drawn(operands, kind="keep", shape=shape, dtype=jnp.bool_)
@@ -77,7 +79,7 @@ def test_normals(shape: tuple[int, ...]):
     assert_within_noise_ulps(n, reference.normal(WORDS, indices(shape)))
 
 
-@pytest.mark.parametrize("shape", [(33, 129), (33, 128)], ids=str)
+@pytest.mark.parametrize("shape", [(33, 129), (33, 128), (130, 512)], ids=str)
 def test_masked_normals(shape: tuple[int, ...]):
     operands = {**OPERANDS, "threshold": threshold(0.3, shape)}
     n = drawn(operands, kind="masked_normal", shape=shape, dtype=jnp.float32)
@@ -86,16 +88,25 @@ def test_masked_normals(shape: tuple[int, ...]):
     assert_within_noise_ulps(n, np.where(n == 0, 0, reference.normal(WORDS, i)))
 
 
+CHECKED = pltpu.InterpretParams(out_of_bounds_reads="raise", uninitialized_memory="nan")
+
+
 def test_the_interpreter_of_memory_finds_nothing_out_of_bounds():
     """It raises at reads out of bounds, and hands out NaN for what was never written."""
     shape = (33, 384)
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     one = jnp.ones((1, 1))
     operands = {**OPERANDS, "x": jnp.asarray(x), "a": one, "d": one}
-    checked = pltpu.InterpretParams(out_of_bounds_reads="raise", uninitialized_memory="nan")
     params = {"kind": "uniform", "shape": shape, "dtype": jnp.float32}
-    y = drawn(operands, interpret=checked, **params)
+    y = drawn(operands, interpret=CHECKED, **params)
     np.testing.assert_array_equal(y, x + reference.uniform(WORDS, indices(shape)))
+
+
+def test_it_finds_nothing_in_the_buffer_of_interleaved_rows():
+    shape = (130, 512)
+    operands = {**OPERANDS, "threshold": threshold(0.3, shape)}
+    mask = drawn(operands, kind="keep", shape=shape, dtype=jnp.bool_, interpret=CHECKED)
+    np.testing.assert_array_equal(mask, reference.keep(WORDS, indices(shape), 0.3))
 
 
 def assert_within_noise_ulps(actual: np.ndarray, exact: np.ndarray) -> None:

@@ -1,0 +1,83 @@
+"""Which elements of the global array those of an array, of a shard, of an example are."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def linear_index(
+    shape: Sequence[int], global_shape: Sequence[int], start: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """Row-major index in the global array, as (low, high) words."""
+    wide = not _is_below_2_32(global_shape)
+    dtype = jnp.uint64 if wide else jnp.uint32
+    first = jnp.zeros((1,) * len(shape), dtype)
+    position = first
+    stride = 1
+    for axis in reversed(range(len(shape))):
+        if not (isinstance(shape[axis], int) and shape[axis] == 1):
+            step = lax.broadcasted_iota(dtype, shape, axis) * jnp.asarray(stride).astype(dtype)
+            first, position = (first + step, position) if axis < len(shape) - 1 else (first, step)
+        stride = stride * global_shape[axis]
+    if start is not None:
+        start = start.reshape(start.shape[:-1] + (1,) * len(shape) + (2,))
+        offset = start[..., 0].astype(dtype)
+        if wide:
+            offset = offset | (start[..., 1].astype(dtype) << jnp.uint64(32))
+        first = first + offset
+    if _rows_divide_by_4(shape, global_shape):
+        # Tells the compiler that a block is in one row, whatever a shard's first element is.
+        four = jnp.asarray(3, dtype)
+        index = ((first + (position & ~four)) & ~four) | (position & four)
+    else:
+        index = first + position
+    if not wide:
+        # Zero, but not to XLA, which would compute rounds of the generator that only know the key
+        # in kernels of their own; to the machine code's compiler it is.
+        return index, index >> jnp.uint32(31) >> jnp.uint32(1)
+    return index.astype(jnp.uint32), (index >> jnp.uint64(32)).astype(jnp.uint32)
+
+
+def index_in_example(batch: tuple[int, ...], size: int) -> jax.Array:
+    """uint32[*batch, size]: the index in each example, from that in the batch, below 2^32.
+
+    From an index without the batch XLA on GPU computes what examples share, such as the first
+    products of a block, in kernels of their own; after that nothing tells which elements share one.
+    """
+    examples = math.prod(batch)
+    first = lax.iota(jnp.uint32, examples).reshape(examples, 1) * jnp.uint32(size)
+    index = lax.iota(jnp.uint32, examples * size).reshape(examples, size)
+    if size % 4 == 0:
+        four = jnp.uint32(3)
+        index = (((index & ~four) - first) & ~four) | (index & four)
+    else:
+        index = index - first
+    return index.reshape(*batch, size)
+
+
+def is_cut_along_first(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
+    """Whether a shard, of known sizes, was cut along the first dimension that is not 1, if at all.
+
+    Then its elements follow one another, and it begins at a multiple of their number.
+    """
+    if not all(isinstance(size, int) for size in shape):
+        return False
+    first = next((axis for axis, size in enumerate(global_shape) if size != 1), len(shape))
+    return tuple(shape[first + 1 :]) == tuple(global_shape[first + 1 :])
+
+
+def _rows_divide_by_4(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
+    """Then all rows of a shard begin at multiples of four, where it was cut evenly or not."""
+    if not all(isinstance(size, int) for size in (*shape, *global_shape)):
+        return False
+    return bool(shape) and shape[-1] % 4 == 0 and global_shape[-1] % 4 == 0
+
+
+def _is_below_2_32(shape: Sequence[int]) -> bool:
+    try:
+        return math.prod(shape) <= 1 << 32
+    except jax.errors.InconclusiveDimensionOperation:
+        return False
