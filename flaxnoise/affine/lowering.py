@@ -7,6 +7,7 @@ import jax
 from jax.core import ShapedArray
 from jax.interpreters import mlir
 
+from flaxnoise.affine.devices import told_devices
 from flaxnoise.affine.primitive import affine_p
 from flaxnoise.affine.sharding import (
     per_automatic_shard,
@@ -39,6 +40,7 @@ def _lower(
         avals=dict(zip(names, ctx.avals_in, strict=True)),
         partitioned=cut == "mixed",
         exported=ctx.module_context.lowering_parameters.for_export,
+        devices=told_devices(ctx),
         **params,
     )
     if form is xla.affine and cut == "whole" and platform in ("cuda", "rocm"):

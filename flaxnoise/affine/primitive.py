@@ -22,7 +22,8 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 
 from flaxnoise.affine import varying
-from flaxnoise.backends.choice import forced_backend
+from flaxnoise.affine.devices import asks_devices
+from flaxnoise.backends.choice import forced_backend, needs_devices
 from flaxnoise.stream.noise import Kind
 
 OPERANDS = ("key", "start", "threshold", "x", "a", "b", "c", "d")
@@ -51,6 +52,9 @@ def affine(
         backend: a forced backend; by default the one of ``with flaxnoise.backend(…)``.
         sharding: on explicit axes, how the output's dims are cut where no operand says it.
     """
+    backend = backend or forced_backend()
+    if needs_devices(backend):
+        operands = {**operands, "key": asks_devices(operands["key"])}
     names = tuple(name for name in OPERANDS if name in operands)
     values = varying.unify([operands[name] for name in names])
     return affine_p.bind(
@@ -60,7 +64,7 @@ def affine(
         shape=tuple(shape),
         dtype=jnp.dtype(dtype),
         global_shape=global_shape,
-        backend=backend or forced_backend(),
+        backend=backend,
         sharding=sharding,
     )
 

@@ -16,6 +16,7 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from jax.interpreters import mlir
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
+from flaxnoise.affine.devices import primitives_that_need_devices
 from flaxnoise.affine.primitive import affine, affine_p
 from flaxnoise.affine.shard import first_index, mesh_axes
 
@@ -43,7 +44,7 @@ def partition_kernels(enable: bool = True) -> None:
         >>> flaxnoise.partition_kernels()
         >>> flaxnoise.partition_kernels(enable=False)
     """
-    registered = _primitives_that_need_devices()
+    registered = primitives_that_need_devices()
     if registered is None:
         raise NotImplementedError(
             "partition_kernels: this version of jax does not tell a primitive its devices. "
@@ -72,7 +73,7 @@ def surroundings(ctx: mlir.LoweringRuleContext) -> str:
     types = set() if mesh.empty else set(mesh.axis_types)
     if types == {AxisType.Explicit}:
         return "explicit"
-    registered = _primitives_that_need_devices()
+    registered = primitives_that_need_devices()
     # The devices may be missing where a function was traced before partition_kernels.
     told = registered is not None and affine_p in registered and axes.device_assignment
     return "auto" if told and types <= {AxisType.Auto} else "mixed"
@@ -214,12 +215,3 @@ def _primes(size: int) -> list[int]:
         factors.append(divisor)
         size //= divisor
     return factors
-
-
-def _primitives_that_need_devices() -> set[Any] | None:
-    """jax's private list of primitives that are told the devices when they are lowered."""
-    try:
-        from jax._src.dispatch import prim_requires_devices_during_lowering
-    except ImportError:
-        return None
-    return prim_requires_devices_during_lowering

@@ -22,9 +22,10 @@ class Backend(NamedTuple):
         form: (operands, kind, shape, global_shape, dtype) -> array.
         missing: why it is not there in this installation, or None.
         refuses: why it cannot serve a call, or None; from the static parameters, the operands'
-            names and avals, whether the compiler will partition the call, and whether it is
-            exported.
+            names and avals, whether the compiler will partition the call, whether it is exported,
+            and the devices, where jax tells them.
         is_faster: whether it is chosen unasked, from the same.
+        needs_devices: whether it depends on the devices if it refuses; only ever forced, then.
     """
 
     platforms: tuple[str, ...]
@@ -32,6 +33,7 @@ class Backend(NamedTuple):
     missing: Callable[[], str | None]
     refuses: Callable[..., str | None]
     is_faster: Callable[..., bool] = lambda **_: True
+    needs_devices: bool = False
 
 
 # In order of preference on the platforms that they name; what comes after xla, which serves
@@ -47,7 +49,11 @@ BACKENDS = {
     ),
     "xla": Backend((), xla.affine, missing=lambda: None, refuses=lambda **_: None),
     "mosaic_gpu": Backend(
-        ("cuda",), mosaic_gpu.affine, missing=mosaic_gpu.missing, refuses=mosaic_gpu.refuses
+        ("cuda",),
+        mosaic_gpu.affine,
+        missing=mosaic_gpu.missing,
+        refuses=mosaic_gpu.refuses,
+        needs_devices=True,
     ),
 }
 
@@ -93,6 +99,11 @@ def forced_backend() -> str | None:
     if name is not None:
         return name
     return _known(_environment, ENVIRONMENT) if _environment else None
+
+
+def needs_devices(name: str | None) -> bool:
+    """Whether a forced backend has to know the devices that a program is for."""
+    return name is not None and BACKENDS[name].needs_devices
 
 
 def form(platform: str, forced: str | None, **params: Any) -> Form:

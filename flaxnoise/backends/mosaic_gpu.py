@@ -5,12 +5,16 @@ for four at a time. It serves who asks for it: ``with flaxnoise.backend("mosaic_
 never chosen by itself, for on paper it gains nothing in float32, where memory is the limit of both,
 and XLA cannot fuse it with its neighbours; that rule stands until a device has been measured.
 
+It needs a GPU of compute capability 9.0. Where a program is lowered for GPUs that jax does not
+tell, as for an export, the environment variable FLAXNOISE_CUDA_CAPABILITY says what they have.
+
 The kernel does examples whose numbers are scalars or arrays of x's dimensions. What is left over
 after the last whole tile of 1024 elements takes the xla form, or comes from a padded copy.
 """
 
 import functools
 import math
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,8 +27,9 @@ from flaxnoise.stream.noise import Kind
 
 Operands = dict[str, jax.Array]
 
+ENVIRONMENT = "FLAXNOISE_CUDA_CAPABILITY"  # of the GPUs of programs that are not for those at hand
 TILES = (4096, 2048, 1024)  # elements of one program; each holds whole chunks of the stream
-_FIRST_CAPABILITY = 9.0  # Hopper; on what came before, Mosaic ends the process
+_FIRST_CAPABILITY = 9.0
 _WITH_ROOTS: tuple[Kind, ...] = ("normal", "masked_normal")
 _SQRT_SINCE = (0, 12)
 _FLOATS = (jnp.float32, jnp.bfloat16, jnp.float16)
@@ -169,6 +174,7 @@ def refuses(
     dtype: jax.typing.DTypeLike,
     shape: Sequence[Any],
     avals: Mapping[str, Any],
+    devices: Sequence[Any],
     **_: Any,
 ) -> str | None:
     """Why the kernel cannot serve a call, or None."""
@@ -185,20 +191,40 @@ def refuses(
     for own in (*floats, jnp.dtype(dtype)):
         if jnp.issubdtype(own, jnp.inexact) and own not in _FLOATS:
             return f"its kernel has no {own}."
-    return _device_refuses()
+    return _device_refuses(devices)
 
 
-def _device_refuses() -> str | None:
-    """Why the GPUs at hand cannot run it; without any (ahead of time) the user is trusted."""
-    try:
-        devices = jax.devices("cuda")
-    except RuntimeError:
-        return None
-    for device in devices:
-        capability = getattr(device, "compute_capability", None)
-        if capability is not None and float(capability) < _FIRST_CAPABILITY:
-            return (
-                f"it needs compute capability {_FIRST_CAPABILITY} (Hopper) or later, and "
-                f"{device.device_kind} has {capability}. The xla form serves it."
-            )
+def _device_refuses(devices: Sequence[Any]) -> str | None:
+    """Why those that the program is for cannot run it: on what is older, Mosaic ends the process.
+
+    They are those that jax tells, or else those at hand, or else what the user says.
+    """
+    capabilities = _capabilities(devices) or _capabilities(_at_hand())
+    said = os.environ.get(ENVIRONMENT)
+    needed = f"it needs compute capability {_FIRST_CAPABILITY} (Hopper) or later, and"
+    if not capabilities and said is None:
+        return (
+            f"{needed} the GPU that the program is for is neither known nor at hand. "
+            f"Say what it has, as {ENVIRONMENT}={_FIRST_CAPABILITY}."
+        )
+    for name, capability in capabilities or [(ENVIRONMENT, said)]:
+        try:
+            enough = float(str(capability)) >= _FIRST_CAPABILITY
+        except ValueError:
+            return f"{needed} {name} is no number: {capability!r}."
+        if not enough:
+            return f"{needed} {name} has {capability}. The xla form serves it."
     return None
+
+
+def _capabilities(devices: Sequence[Any]) -> list[tuple[str, str]]:
+    """Names and compute capabilities of the GPUs among them."""
+    found = ((device, getattr(device, "compute_capability", None)) for device in devices)
+    return [(device.device_kind, own) for device, own in found if own is not None]
+
+
+def _at_hand() -> Sequence[Any]:
+    try:
+        return jax.devices("cuda")
+    except RuntimeError:
+        return ()

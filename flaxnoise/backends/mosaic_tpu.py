@@ -117,7 +117,7 @@ def is_faster(*, shape: Sequence[int], global_shape: Sequence[int] | None, **_: 
     """Whether the kernel is chosen unasked, for a call that it can serve.
 
     By static bundles for 1024 float32 elements on v5e (scripts/aot_report.py; compiled, not run): a
-    mask takes the kernel 15 to 25, the xla form, which computes a block of Philox for every
+    mask takes the kernel 13 to 30, the xla form, which computes a block of Philox for every
     element, 98. What XLA would have fused goes through memory once more, and rows that do not
     fill their tiles are copied there and back: less than 30 together. But to cut other rows into
     chunks takes XLA up to 200: so, rows stay as they are. An example takes the time of 32 rows at

@@ -54,6 +54,8 @@ class Grid(NamedTuple):
         """Groups of SUBLANES rows in a step, such that its tiles are a multiple of four."""
         if self.period is not None and self.is_interleaved:
             return self.period
+        if self.period == 1:
+            return 2 if self.rows >= 4 * SUBLANES else 1  # two fill the bundles better
         return 4 // math.gcd(4, self.tiles)
 
     @property

@@ -165,8 +165,11 @@ class Here(NamedTuple):
         if self.buffer is not None:
             return self._sorted_halves(places)
         if self.grid.period:
-            lower = self._words(places[:4], noise.DOMAIN_KEEP, half_address)
-            return [*lower, *map(_swapped, lower)]
+            found = []
+            for chunk in range(0, len(places), MOST_TILES):
+                lower = self._words(places[chunk : chunk + 4], noise.DOMAIN_KEEP, half_address)
+                found += [*lower, *map(_swapped, lower)]
+            return found
         words = self._words(places, noise.DOMAIN_KEEP, half_address)
         return [
             jnp.where(self._is_upper(place), _swapped(word), word)

@@ -36,6 +36,8 @@ import sys
 sys.path.insert(0, "{}/scripts")
 from aot import gpu
 from aot.cases import CASES
+from flaxnoise.backends import mosaic_gpu
+{}
 case = next(case for case in CASES if case.name == "dropout, mosaic_gpu")
 gpu.compile_for("a100", case.function, *case.arguments())
 """
@@ -85,14 +87,23 @@ def test_a_chain_of_operations_is_better_left_to_xla(rows: list[dict]):
     assert kernel["temporary"] >= 4  # bytes an element: what it reads
 
 
-def test_compiling_for_an_older_gpu_ends_the_process(gpu_wheels: dict[str, str]):
-    """Why they are refused where they are seen, before Mosaic is asked."""
-    ran = subprocess.run(
-        [sys.executable, "-c", A100.format(ROOT)],
-        env=gpu_wheels,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def compiled_for_a100(wheels: dict[str, str], before: str = "") -> str:
+    """What a process says that compiles the kernel for A100, and must not end well."""
+    code = A100.format(ROOT, before)
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, env=wheels, capture_output=True, text=True, check=False)
     assert ran.returncode != 0
-    assert "LLVM ERROR: Cannot select" in ran.stderr, ran.stderr[-2000:]
+    return ran.stderr
+
+
+def test_an_older_gpu_is_refused_ahead_of_time_whatever_is_said(gpu_wheels: dict[str, str]):
+    """The device is none of this machine's: jax tells the one that the program is for."""
+    said = compiled_for_a100({**gpu_wheels, "FLAXNOISE_CUDA_CAPABILITY": "9.0"})
+    assert "NotImplementedError: backend 'mosaic_gpu' cannot serve this call" in said, said[-2000:]
+    assert "NVIDIA A100-SXM4-80GB has 8.0" in said
+
+
+def test_compiling_for_an_older_gpu_would_end_the_process(gpu_wheels: dict[str, str]):
+    """Why they are refused before Mosaic is asked."""
+    unchecked = "mosaic_gpu._device_refuses = lambda devices: None"
+    assert "LLVM ERROR: Cannot select" in compiled_for_a100(gpu_wheels, unchecked)

@@ -27,20 +27,20 @@ ROWS_OF_516 = (1024, 516)
 # (a rotation, two selects, a gather), the formula, loads and stores, and for normals a logarithm,
 # a root, a sine and a cosine for two elements. A tenth is left for another compiler's schedule.
 BUDGETS = {
-    ("dropout", "float32", SQUARE): 16,  # the goal was 20
-    ("dropout", "bfloat16", SQUARE): 16.5,
-    ("dropout, gradient", "float32", SQUARE): 16,
+    ("dropout", "float32", SQUARE): 14.5,  # the goal was 20
+    ("dropout", "bfloat16", SQUARE): 15,
+    ("dropout, gradient", "float32", SQUARE): 14.5,
+    # Examples of few rows, and so steps that fill the bundles less.
     ("dropout, a key per example", "float32", (16, 64, 1024)): 16,
-    # Larger steps than those above, and so fuller bundles.
     ("dropout", "float32", ROWS_OF_768): 14.5,
     ("dropout", "bfloat16", ROWS_OF_768): 15,
     ("dropout", "float32", ROWS_OF_512): 16,
     # Rows that end inside of a tile: a block makes 4 elements, and XLA copies x and y. Above it.
     ("dropout", "float32", ROWS_OF_516): 33,
-    ("gaussian_noise", "float32", SQUARE): 37,
-    ("gaussian_noise", "bfloat16", SQUARE): 37.5,
-    ("gaussian_dropout", "float32", SQUARE): 37,
-    ("masked_gaussian_noise", "float32", SQUARE): 49,  # both generators
+    ("gaussian_noise", "float32", SQUARE): 36,
+    ("gaussian_noise", "bfloat16", SQUARE): 36.5,
+    ("gaussian_dropout", "float32", SQUARE): 36,
+    ("masked_gaussian_noise", "float32", SQUARE): 46.5,  # both generators
 }
 # The same in shares of v5e's: the others' cores issue as much, but v4 has no product of 32 bits:
 # each of the 90 of a block takes it some 7 bundles.

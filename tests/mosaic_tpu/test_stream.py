@@ -21,7 +21,7 @@ KEY = jax.random.key(7, impl="rbg")  # four words
 WORDS = reference.key_words(KEY)
 OPERANDS = {"key": jnp.asarray(WORDS, jnp.uint32)}
 FLAT = ((), (33, 129), (1025,))
-CHUNKS = ((3, 2048), (600, 1024))
+CHUNKS = ((3, 2048), (600, 1024), (130, 2048))
 INTERLEAVED = ((2, 129, 768), (130, 512), (520, 128), (515, 384))
 BY_TILES = ((5, 128), (2100, 132), (33, 384), (2, 20, 768), (9, 1152), (34, 1000), (2, 3, 100))
 

@@ -98,7 +98,7 @@ def test_without_the_private_name_of_jax_only_automatic_axes_lose_the_kernel(
     import flaxnoise.affine.sharding as rules
 
     flaxnoise.partition_kernels()
-    monkeypatch.setattr(rules, "_primitives_that_need_devices", lambda: None)
+    monkeypatch.setattr(rules, "primitives_that_need_devices", lambda: None)
     assert program(AUTO).shards == set()
     assert program(EXPLICIT).shards == {(4, 3)}
     assert Program(lambda x: drop(x), X).shards == {X.shape}
