@@ -34,6 +34,8 @@ import reference
 RATE, STDDEV = 0.3, 0.1
 KERNELS = {"gpu": "mosaic_gpu", "tpu": "mosaic_tpu", "cpu": "cpu"}
 SHAPES = ((7,), (33, 129), (3, 1371), (2, 4096), (5, 1031))  # tails of every kind, and none
+# Several blocks of rows, rows that are chunks together, and a size that is cut in two on GPU.
+LARGE = ((600, 1024), (258, 768), (1031, 1025))
 ULPS = 8  # of float32: compilers may fuse multiplications and additions, or not
 SAMPLE = 0.02  # seconds that a sample takes at least, so that launches overlap
 
@@ -116,7 +118,7 @@ def errors(name: str) -> Iterator[str]:
     """What a backend computes otherwise than the reference; nothing, if it is right."""
     key = jax.random.key(2026)
     words = reference.key_words(key)
-    for shape in SHAPES:
+    for shape in (*SHAPES, *LARGE):
         i = np.arange(math.prod(shape), dtype=np.uint64).reshape(shape)
         x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
         mask = reference.keep(words, i, RATE)
@@ -139,6 +141,12 @@ def errors(name: str) -> Iterator[str]:
         drawn = on(name, lambda key, x: flaxnoise.random.normal(key, x.shape))(key, jnp.asarray(x))
         if not np.all(abs(drawn - n) <= ULPS * np.spacing(np.float32(abs(n)))):
             yield f"{name}: normals of {shape}"
+    keys = jax.random.split(key, 3)
+    masks = on(name, jax.vmap(lambda key: flaxnoise.random.keep_mask(key, (33, 132), RATE)))(keys)
+    i = np.arange(33 * 132, dtype=np.uint64).reshape(33, 132)
+    own = [reference.keep(reference.key_words(key), i, RATE) for key in keys]
+    if not np.array_equal(masks, np.stack(own)):
+        yield f"{name}: masks of a key per example"
 
 
 def dropout(key: jax.Array, x: jax.Array) -> jax.Array:

@@ -16,6 +16,7 @@ from flaxnoise.stream import noise, philox
 
 KEY = jax.random.key(5, impl="threefry4x32")
 SHAPES = [(), (1,), (7,), (511,), (512,), (513,), (1023,), (1024,), (1025,), (33, 129), (2, 0, 5)]
+SHAPES.append((129, 1027))  # of more than two tasks, which several threads take
 # No ties, ties with the partner's bits, both ends of the thresholds that are not constant.
 RATES = [0, 1, 0.3, 0.9, 2**-16, 1 - 2**-16, 1e-5, 2**-31, 1 - 2**-24]
 

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import reference
+from flaxnoise.backends.mosaic_tpu_kernel import multiply_halves
+from flaxnoise.stream.philox import PHILOX_M4x32_0, PHILOX_M4x32_1
 from interpreted_tpu import drawn
 
 WORDS = (1, 2, 3, 4)
@@ -18,7 +20,7 @@ def words_of(start: int) -> jnp.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("rows", "columns", "odd"), [(3, 128, 0), (3, 1024, 0), (3, 33, 1), (130, 512, 0)]
+    ("rows", "columns", "odd"), [(3, 128, 0), (260, 1024, 0), (3, 33, 1), (130, 512, 0)]
 )
 def test_words_and_masks_are_those_of_the_index(rows: int, columns: int, odd: int):
     """Where the kernel can begin, and where it hands over: to the one that needs less, to xla."""
@@ -33,6 +35,20 @@ def test_words_and_masks_are_those_of_the_index(rows: int, columns: int, odd: in
         operands["threshold"] = threshold
         mask = drawn(operands, kind="keep", dtype=jnp.bool_, **params)
         np.testing.assert_array_equal(mask, reference.keep(WORDS, start + local, 0.3))
+
+
+@pytest.mark.parametrize(
+    "multiplier",
+    [PHILOX_M4x32_0, PHILOX_M4x32_1, 3 << 16, 768 * 384, 0xFFFF, 0x1FFFF, 0xFFFEFFFF, 0xFFFFFFFF],
+)
+def test_a_product_of_halves_is_that_of_64_bits(multiplier: int):
+    """Of generators and of places; sums of halves that need one bit more are of two kinds."""
+    words = np.array([0, 1, 2, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000001, 2**32 - 1], np.uint64)
+    words = np.append(words, np.random.default_rng(0).integers(0, 1 << 32, 1000, np.uint64))
+    high, low = multiply_halves(multiplier, jnp.asarray(words, jnp.uint32))
+    exact = words * np.uint64(multiplier)
+    np.testing.assert_array_equal(high, exact >> np.uint64(32))
+    np.testing.assert_array_equal(low, exact & np.uint64(0xFFFFFFFF))
 
 
 @pytest.mark.parametrize(
