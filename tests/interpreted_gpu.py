@@ -4,14 +4,15 @@ It detects races between programs (from jax 0.12 on) and raises where memory is 
 of bounds; memory that was never written holds NaN.
 """
 
-import contextlib
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 from jax._src.pallas.mosaic_gpu.interpret import interpret_pallas_call
 from jax._src.pallas.mosaic_gpu.interpret.params import InterpretGPUParams
+from jax.extend.core import jaxprs_in_params
 
 from flaxnoise.affine import affine_p
 from flaxnoise.backends import mosaic_gpu
@@ -20,14 +21,41 @@ PARAMETERS = InterpretGPUParams(detect_races=True)
 reset = interpret_pallas_call.reset_gpu_interpret_mode_state
 
 
+KERNELS = {"mpmd_map", "pallas_call"}  # primitives; the first is what plgpu.kernel binds
+SMALLEST_TILE = 1024  # not read from the backend: where it takes a kernel is what is tested
+
+
 def affine(operands: dict[str, jax.Array], **params: Any) -> jax.Array:
-    """The form of the backend, run by the interpreter."""
-    form = functools.partial(mosaic_gpu.affine, interpret=PARAMETERS, **params)
-    y = jax.block_until_ready(jax.jit(form)(operands))
-    with contextlib.suppress(AssertionError):  # no kernel ran: all of it was tail
-        if interpret_pallas_call.get_races().races_found is True:
-            raise RuntimeError("a race: what the interpreter printed says where")
+    """The form of the backend, run by the interpreter.
+
+    Raises:
+        AssertionError: it should have a kernel and has none, or the kernel did not run.
+        RuntimeError: the interpreter saw a race.
+    """
+    form = jax.jit(functools.partial(mosaic_gpu.affine, interpret=PARAMETERS, **params))
+    expected = _should_have_kernel(operands, params["shape"])
+    if expected:
+        found = KERNELS.intersection(_primitives(form.trace(operands).jaxpr.jaxpr))
+        assert found, "the form has no kernel"
+    reset()
+    y = jax.block_until_ready(form(operands))
+    # Fails where none ran since the reset.
+    if expected and interpret_pallas_call.get_races().races_found:
+        raise RuntimeError("a race: what the interpreter printed says where")
     return y
+
+
+def _should_have_kernel(operands: Mapping[str, jax.Array], shape: Sequence[int]) -> bool:
+    noisy = not operands.keys() & set("abcd") or bool(operands.keys() & {"b", "d"})
+    has_elements = all(value.size for value in operands.values())
+    return noisy and has_elements and math.prod(shape) >= SMALLEST_TILE
+
+
+def _primitives(jaxpr: Any) -> Iterator[str]:
+    for equation in jaxpr.eqns:
+        yield equation.primitive.name
+        for inner in jaxprs_in_params(equation.params):
+            yield from _primitives(inner)
 
 
 def run(function: Callable[..., jax.Array], *arguments: jax.Array) -> jax.Array:

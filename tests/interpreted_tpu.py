@@ -6,11 +6,22 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src.pallas.mosaic.interpret import interpret_pallas_call
+from jax.experimental.pallas import tpu as pltpu
 
 from flaxnoise.backends import mosaic_tpu
 
 # What the kernel computes is run but once, so that compiling it for the CPU is most of the time.
 QUICK = {"xla_backend_optimization_level": 0}
+
+# Two cores take turns at the blocks: what is done by one core is never a race.
+CHECKED = pltpu.InterpretParams(
+    detect_races=True,
+    num_cores_or_threads=2,
+    out_of_bounds_reads="raise",
+    uninitialized_memory="nan",
+)
+reset = pltpu.reset_tpu_interpret_mode_state
 
 
 def drawn(
@@ -23,6 +34,25 @@ def drawn(
     """The form of the backend, on the operands of the primitive."""
     params |= {"interpret": interpret, "global_shape": global_shape}
     return np.asarray(_compiled(tuple(params.items()))(dict(operands)))
+
+
+def checked(operands: Mapping[str, jax.Array], **params: Any) -> np.ndarray:
+    """The same by the interpreter of memory, of a program that is new each time.
+
+    Memory that was never written holds NaN, or the largest integer.
+
+    Raises:
+        AssertionError: no kernel ran.
+        RuntimeError: the interpreter saw a race, or a read out of bounds.
+    """
+    reset()
+    form = functools.partial(mosaic_tpu.affine, interpret=CHECKED, **params)
+    y = jax.block_until_ready(jax.jit(form, compiler_options=QUICK)(dict(operands)))
+    assert interpret_pallas_call.races is not None, "no kernel ran"
+    # That of jax 0.10 goes on after a race.
+    if interpret_pallas_call.races.races_found:
+        raise RuntimeError("a race: what the interpreter printed says where")
+    return np.asarray(y)
 
 
 @functools.lru_cache

@@ -88,7 +88,9 @@ def test_exit_code_tells_regressions_and_unknown_compilers(
 
 
 def test_stored_counts_are_of_all_works():
-    for counts in json.loads(guard.STORED.read_text()).values():
+    stored = json.loads(guard.STORED.read_text())
+    assert stored
+    for counts in stored.values():
         assert {name.split(":", 1)[1] for name in counts} == set(guard.WORKS)
 
 

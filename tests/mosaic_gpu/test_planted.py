@@ -1,11 +1,14 @@
 """The interpreter sees the defects that it is trusted to see, planted here."""
 
+import dataclasses
+import types
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 import interpreted_gpu
-from flaxnoise.backends import mosaic_gpu_kernel
+from flaxnoise.backends import mosaic_gpu, mosaic_gpu_kernel
 
 
 @pytest.fixture(autouse=True)
@@ -21,13 +24,54 @@ def bits(size: int) -> jax.Array:
     )
 
 
-@pytest.mark.skipif(
+sees_races = pytest.mark.skipif(
     jax.__version_info__ < (0, 12),
     reason="the interpreter of jax before 0.12 sees no race between programs",
 )
+
+
+@sees_races
 def test_two_programs_that_write_the_same_tile_are_a_race(monkeypatch):
     monkeypatch.setattr(mosaic_gpu_kernel, "_first", lambda number, plan: number * 0)
     with pytest.raises(jax.errors.JaxRuntimeError, match="RACE"):
+        bits(8192)
+
+
+@sees_races
+def test_a_race_that_the_interpreter_only_counts_raises(monkeypatch):
+    counting = dataclasses.replace(interpreted_gpu.PARAMETERS, on_race="warn")
+    monkeypatch.setattr(interpreted_gpu, "PARAMETERS", counting)
+    monkeypatch.setattr(mosaic_gpu_kernel, "_first", lambda number, plan: number * 0)
+    with pytest.raises(RuntimeError, match="a race: what the interpreter printed"):
+        bits(8192)
+
+
+def test_the_verdict_of_the_interpreter_is_read(monkeypatch):
+    """Where no real race can be planted, too: in jax before 0.12."""
+    races = types.SimpleNamespace(races_found=True)
+    monkeypatch.setattr(interpreted_gpu.interpret_pallas_call, "get_races", lambda: races)
+    with pytest.raises(RuntimeError, match="a race: what the interpreter printed"):
+        bits(8192)
+    bits(1023)  # has no kernel, and what ran before it says nothing about it
+
+
+def test_a_form_that_leaves_all_to_xla_is_seen(monkeypatch):
+    monkeypatch.setattr(mosaic_gpu, "TILES", (1 << 30,))
+    with pytest.raises(AssertionError, match="the form has no kernel"):
+        bits(8192)
+
+
+def test_a_kernel_that_does_not_run_is_seen(monkeypatch):
+    """In the program, but in a branch that is not taken."""
+    form = mosaic_gpu.affine
+
+    def skipping(operands, **params):
+        run = lambda operands: form(operands, **params)  # noqa: E731
+        leave = lambda operands: jax.numpy.zeros(params["shape"], params["dtype"])  # noqa: E731
+        return jax.lax.cond(operands["key"][0] == 0, run, leave, operands)
+
+    monkeypatch.setattr(mosaic_gpu, "affine", skipping)
+    with pytest.raises(AssertionError):
         bits(8192)
 
 

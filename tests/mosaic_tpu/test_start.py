@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import reference
+from flaxnoise.backends import mosaic_tpu, mosaic_tpu_kernel, xla
+from flaxnoise.backends.mosaic_tpu_grid import grids_of
 from flaxnoise.backends.mosaic_tpu_kernel import multiply_halves
 from flaxnoise.stream.philox import PHILOX_M4x32_0, PHILOX_M4x32_1
 from interpreted_tpu import drawn
@@ -35,6 +37,47 @@ def test_words_and_masks_are_those_of_the_index(rows: int, columns: int, odd: in
         operands["threshold"] = threshold
         mask = drawn(operands, kind="keep", dtype=jnp.bool_, **params)
         np.testing.assert_array_equal(mask, reference.keep(WORDS, start + local, 0.3))
+
+
+def serving(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], *starts: int) -> int:
+    """Which form serves examples with these starts: a kernel, by its alignment; 0 for xla.
+
+    The forms give that number instead of noise.
+    """
+
+    def kernel(words, *_, grid, dtype, **__):
+        return jnp.full((len(words), grid.rows, grid.columns), grid.alignment, dtype)
+
+    def form(operands, *, shape, dtype, **_):
+        return jnp.zeros((*operands["key"].shape[:-1], *shape), dtype)
+
+    monkeypatch.setattr(mosaic_tpu_kernel, "call", kernel)
+    monkeypatch.setattr(xla, "affine", form)
+    operands = {
+        "key": jnp.tile(KEY, (len(starts), 1)),
+        "start": jnp.stack([words_of(start) for start in starts]),
+    }
+    params = {"kind": "bits", "shape": shape, "global_shape": (LENGTH, shape[-1])}
+    (number,) = np.unique(mosaic_tpu.affine(operands, dtype=jnp.uint32, **params))
+    return int(number)
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("shape", [(130, 512), (3, 1024), (40, 132), (3, 33)])
+def test_the_first_kernel_that_a_start_allows_serves(
+    shape: tuple[int, ...], start: int, monkeypatch: pytest.MonkeyPatch
+):
+    alignments = [grid.alignment for grid in grids_of(shape, (LENGTH, shape[-1]))]
+    for at in (start, start + 1, start + 2, start + 4, start + 512):
+        expected = next((each for each in alignments if at % each == 0), 0)
+        assert serving(monkeypatch, shape, at) == expected
+
+
+def test_the_examples_of_a_batch_share_a_kernel(monkeypatch: pytest.MonkeyPatch):
+    """Rows that are chunks together need multiples of 1024, rows by themselves of four."""
+    assert serving(monkeypatch, (130, 512), 1024, 2048) == 1024
+    assert serving(monkeypatch, (130, 512), 1024, 2052) == 4
+    assert serving(monkeypatch, (130, 512), 1024, 2049) == 0
 
 
 @pytest.mark.parametrize(

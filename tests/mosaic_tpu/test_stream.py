@@ -2,7 +2,8 @@
 
 Shapes: rows of one, three, six and nine tiles of 128 columns, rows that end inside of a tile, rows
 of whole chunks, rows that are whole chunks together, several blocks of rows and of columns, the
-last of them not full, arrays that have to be cut into rows first, and the smallest.
+last of them not full, arrays that are cut into rows first, for their widths or for want of rows,
+and the smallest.
 """
 
 import math
@@ -11,19 +12,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental.pallas import tpu as pltpu
 
+import interpreted_tpu
 import reference
 from closeness import NOISE_ULPS
+from flaxnoise.backends import mosaic_tpu_kernel
+from flaxnoise.backends.mosaic_tpu_grid import grids_of
+from flaxnoise.stream.philox import PHILOX_M4x32_0, PHILOX_M4x32_1
 from interpreted_tpu import drawn
 
 KEY = jax.random.key(7, impl="rbg")  # four words
 WORDS = reference.key_words(KEY)
 OPERANDS = {"key": jnp.asarray(WORDS, jnp.uint32)}
 FLAT = ((), (33, 129), (1025,))
-CHUNKS = ((3, 2048), (600, 1024), (130, 2048))
+CHUNKS = ((34, 2048), (600, 1024), (130, 2048))
 INTERLEAVED = ((2, 129, 768), (130, 512), (520, 128), (515, 384))
-BY_TILES = ((5, 128), (2100, 132), (33, 384), (2, 20, 768), (9, 1152), (34, 1000), (2, 3, 100))
+BY_TILES = ((65, 128), (2100, 132), (66, 384), (2, 20, 768), (70, 1152), (34, 1000), (2, 35, 100))
+FEW_ROWS = ((5, 128), (9, 1152), (3, 2048))
+
+
+def test_the_shapes_are_cut_as_their_names_say():
+    grids = {shape: grids_of(shape, shape)[0] for shape in (*BY_TILES, *INTERLEAVED, *CHUNKS)}
+    assert all(grid.columns == shape[-1] for shape, grid in grids.items())
+    assert [shape for shape, grid in grids.items() if grid.period] == [*INTERLEAVED, *CHUNKS]
+    assert all(grids[shape].is_interleaved for shape in INTERLEAVED)
+    assert all(grids_of(shape, shape)[0].columns == 1024 for shape in (*FLAT, *FEW_ROWS))
 
 
 def indices(shape: tuple[int, ...]) -> np.ndarray:
@@ -34,17 +47,35 @@ def threshold(rate: float, shape: tuple[int, ...]) -> jax.Array:
     return jnp.full((1,) * len(shape), reference.threshold(rate), jnp.uint32)
 
 
-@pytest.mark.parametrize("shape", [*FLAT, *CHUNKS, *BY_TILES], ids=str)
+@pytest.mark.parametrize("shape", [*FLAT, *CHUNKS, *BY_TILES, *FEW_ROWS], ids=str)
 def test_words(shape: tuple[int, ...]):
     words = drawn(OPERANDS, kind="bits", shape=shape, dtype=jnp.uint32)
     np.testing.assert_array_equal(words, reference.bits(WORDS, indices(shape)))
 
 
-@pytest.mark.parametrize("shape", [*FLAT, *CHUNKS, *BY_TILES, *INTERLEAVED], ids=str)
+@pytest.mark.parametrize("shape", [*FLAT, *CHUNKS, *BY_TILES, *FEW_ROWS, *INTERLEAVED], ids=str)
 def test_masks(shape: tuple[int, ...]):
     operands = {**OPERANDS, "threshold": threshold(0.3, shape)}
     mask = drawn(operands, kind="keep", shape=shape, dtype=jnp.bool_)
     np.testing.assert_array_equal(mask, reference.keep(WORDS, indices(shape), 0.3))
+
+
+def test_a_second_block_of_rows_with_the_noise_of_the_first_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Planted: the halves of a block's offset in the wrong order. One block alone shows nothing."""
+    right = mosaic_tpu_kernel.multiply_halves
+
+    def swapped(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Array]:
+        high, low = right(multiplier, word)
+        is_offset = multiplier not in (PHILOX_M4x32_0, PHILOX_M4x32_1)
+        return (low, high) if is_offset else (high, low)
+
+    monkeypatch.setattr(mosaic_tpu_kernel, "multiply_halves", swapped)
+    monkeypatch.setattr(interpreted_tpu, "_compiled", interpreted_tpu._compiled.__wrapped__)
+    test_masks((3, 2048))
+    with pytest.raises(AssertionError, match="Arrays are not equal"):
+        test_masks((600, 1024))
 
 
 @pytest.mark.parametrize("rate", [0.0, 2.0**-16, 1e-4, 1 - 2.0**-16, 1.0])
@@ -73,7 +104,7 @@ def test_uniforms(kind: str):
     np.testing.assert_array_equal(n, getattr(reference, kind)(WORDS, indices(shape)))
 
 
-@pytest.mark.parametrize("shape", [(33, 129), (33, 128), (9, 1152)], ids=str)
+@pytest.mark.parametrize("shape", [(33, 129), (65, 128), (70, 1152)], ids=str)
 def test_normals(shape: tuple[int, ...]):
     n = drawn(OPERANDS, kind="normal", shape=shape, dtype=jnp.float32)
     assert_within_noise_ulps(n, reference.normal(WORDS, indices(shape)))
@@ -86,27 +117,6 @@ def test_masked_normals(shape: tuple[int, ...]):
     i = indices(shape)
     np.testing.assert_array_equal(n == 0, reference.keep(WORDS, i, 0.3))
     assert_within_noise_ulps(n, np.where(n == 0, 0, reference.normal(WORDS, i)))
-
-
-CHECKED = pltpu.InterpretParams(out_of_bounds_reads="raise", uninitialized_memory="nan")
-
-
-def test_the_interpreter_of_memory_finds_nothing_out_of_bounds():
-    """It raises at reads out of bounds, and hands out NaN for what was never written."""
-    shape = (33, 384)
-    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    one = jnp.ones((1, 1))
-    operands = {**OPERANDS, "x": jnp.asarray(x), "a": one, "d": one}
-    params = {"kind": "uniform", "shape": shape, "dtype": jnp.float32}
-    y = drawn(operands, interpret=CHECKED, **params)
-    np.testing.assert_array_equal(y, x + reference.uniform(WORDS, indices(shape)))
-
-
-def test_it_finds_nothing_in_the_buffer_of_interleaved_rows():
-    shape = (130, 512)
-    operands = {**OPERANDS, "threshold": threshold(0.3, shape)}
-    mask = drawn(operands, kind="keep", shape=shape, dtype=jnp.bool_, interpret=CHECKED)
-    np.testing.assert_array_equal(mask, reference.keep(WORDS, indices(shape), 0.3))
 
 
 def assert_within_noise_ulps(actual: np.ndarray, exact: np.ndarray) -> None:

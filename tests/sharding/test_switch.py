@@ -112,7 +112,10 @@ def test_the_older_partitioner_asks_as_well(name: str, preferred: None):
     with warnings.catch_warnings(), flaxnoise.backend(name):
         warnings.simplefilter("ignore", DeprecationWarning)
         if not hasattr(jax.config, "jax_use_shardy_partitioner"):
-            pytest.skip("this jax has no partitioner before Shardy")
+            pytest.skip(
+                f"jax {jax.__version__} has no option jax_use_shardy_partitioner, "
+                "which would choose GSPMD, the partitioner before Shardy"
+            )
         flaxnoise.partition_kernels()
         jax.config.update("jax_use_shardy_partitioner", False)
         try:

@@ -18,7 +18,9 @@ ROUNDINGS = 100 * 2.0**-24 * STEPS
 def assert_same_run(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert len(found["losses"]) == STEPS
     np.testing.assert_allclose(found["losses"], expected["losses"], rtol=ROUNDINGS)
-    assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=2 / 797)
+    # Two classes of an image change places where they are equal but for such roundings: of 797
+    # images one at most.
+    assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=1.01 / 797)
 
 
 @pytest.mark.parametrize(("count", "by_environment"), [(2, False), (4, True)])
