@@ -1,4 +1,4 @@
-"""Noise and stochastic regularisation for JAX and Flax, as fast as the memory of the machine."""
+"""Dropout and noise for JAX and Flax: one formula, one stream, every transform."""
 
 from flaxnoise import random as random
 from flaxnoise.affine.shard import fold_in_axes as fold_in_axes

@@ -2,11 +2,12 @@
 
     JAX_PLATFORMS=cpu python scripts/aot_report.py [--devices h100 a100 v5e …] [--output FILE]
 
-For GPUs: machine instructions per element, kernels, widths of loads and stores, spills,
-temporaries, and the time per element that instructions and memory allow. For TPUs: static bundles
-(cycles of a core) for 1024 elements, and those in which memory moves them. Compiled ahead of time,
-not run. Needs the wheels that scripts/setup_aot.sh installs, those of the devices asked for. The
-file keeps its rows for other devices.
+For GPUs: machine instructions per element of the largest kernel, kernels, widths of loads and
+stores, spills, temporaries, bytes moved (x, the result, temporaries there and back), and the time
+per element that these instructions and bytes allow. For TPUs: static bundles (cycles of a core) for
+1024 elements, and those in which memory moves x and the result. Compiled ahead of time, not run.
+Needs the wheels that scripts/setup_aot.sh installs, those of the devices asked for. The file keeps
+its rows for other devices; what is reached of the goals is written beside it.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from aot import gpu, tpu, tpu_report
+from aot import goals, gpu, tpu, tpu_report
 from aot.cases import CASES, Case
 
 # Published peaks: memory bandwidth in bytes/s; instructions/s: multiprocessors · 4 schedulers of
@@ -34,11 +35,12 @@ HEADINGS = {
     "shape": "shape",
     "dtype": "dtype",
     "kernels": "kernels",
-    "instructions": "instructions\nper element",
+    "instructions": "instructions\nper element,\nlargest kernel",
     "load": "load\nbytes",
     "store": "store\nbytes",
     "spilled": "spilled\nbytes",
     "temporary": "temporary bytes\nper element",
+    "bytes": "bytes\nper element",
     "memory_ps": "memory allows\nps per element",
     "issue_ps": "instructions allow\nps per element",
 }
@@ -56,12 +58,16 @@ def main() -> None:
     _print([row for row in rows if row["device"] in gpu.DEVICES], HEADINGS)
     _print([row for row in rows if row["device"] in tpu.DEVICES], tpu_report.HEADINGS)
     if arguments.output:
+        versions: dict[str, dict[str, str]] = {}
         if arguments.output.exists():
-            old = json.loads(arguments.output.read_text())["rows"]
-            rows = [row for row in old if row["device"] not in arguments.devices] + rows
-        versions = {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+            old = json.loads(arguments.output.read_text())
+            versions = old["versions"]
+            rows = [row for row in old["rows"] if row["device"] not in arguments.devices] + rows
+        own = {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+        versions |= dict.fromkeys(arguments.devices, own)
         report = {"how": "compiled ahead of time, not run", "versions": versions, "rows": rows}
         arguments.output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+        arguments.output.with_name("aot_goals.md").write_text(goals.table(rows))
 
 
 def _arguments() -> argparse.Namespace:
@@ -78,7 +84,8 @@ def _cases(device: str) -> tuple[Case, ...]:
 def _row(device: str, case: Case) -> dict:
     program = gpu.compile_for(device, case.function, *case.arguments(), devices=case.devices)
     main = program.main
-    moved = 2 * case.dtype.itemsize
+    temporary = program.temporary_bytes / math.prod(case.shape)
+    moved = 2 * case.dtype.itemsize + 2 * temporary
     return {
         "device": device,
         "case": case.name,
@@ -89,7 +96,8 @@ def _row(device: str, case: Case) -> dict:
         "load": max(main.loads, default=0),
         "store": max(main.stores, default=0),
         "spilled": sum(kernel.spilled for kernel in program.kernels),
-        "temporary": round(program.temporary_bytes / math.prod(case.shape), 2),
+        "temporary": round(temporary, 2),
+        "bytes": round(moved, 2),
         "memory_ps": round(moved / MEMORY[device] * 1e12, 2),
         "issue_ps": round(main.instructions_per_element / ISSUE[device] * 1e12, 2),
     }

@@ -84,7 +84,9 @@ def backend(name: str) -> Iterator[None]:
 
 
 def backends() -> dict[str, str]:
-    """Each backend's name, and "available" or the reason why it is not.
+    """Each backend's name, and "available" or the reason why it is not installed.
+
+    It serves where a device of its platform is; whether one is there is not asked.
 
     Example:
         >>> flaxnoise.backends()["xla"]
@@ -128,6 +130,6 @@ def _why_not(entry: Backend, platform: str, params: dict[str, Any]) -> str | Non
 
 
 def _known(name: str, owner: str) -> str:
-    if name not in BACKENDS:
+    if not isinstance(name, str) or name not in BACKENDS:
         raise ValueError(f"{owner}: must be one of {', '.join(map(repr, BACKENDS))}, got {name!r}.")
     return name

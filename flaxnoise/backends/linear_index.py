@@ -61,7 +61,7 @@ def index_in_example(batch: tuple[int, ...], size: int) -> jax.Array:
 def is_cut_along_first(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
     """Whether a shard, of known sizes, was cut along the first dimension that is not 1, if at all.
 
-    Then its elements follow one another, and it begins at a multiple of their number.
+    Then its elements follow one another, and it begins at a multiple of what a row takes.
     """
     if not all(isinstance(size, int) for size in shape):
         return False

@@ -2,11 +2,13 @@
 
 It draws a block of the generator once for all elements that share it, where the xla form does so
 for four at a time. It serves who asks for it: ``with flaxnoise.backend("mosaic_gpu"):``. It is
-never chosen by itself, for on paper it gains nothing in float32, where memory is the limit of both,
-and XLA cannot fuse it with its neighbours; that rule stands until a device has been measured.
+never chosen by itself: XLA cannot fuse it with its neighbours, which costs two passes through
+memory, and alone it gains on paper (bench/results/aot.json) nothing where memory is the limit of
+both, which leaves normal noise in 16 bits. That rule stands until a device has been measured.
 
-It needs a GPU of compute capability 9.0. Where a program is lowered for GPUs that jax does not
-tell, as for an export, the environment variable FLAXNOISE_CUDA_CAPABILITY says what they have.
+It needs a GPU of compute capability 9.0. Where a program is for GPUs that jax does not tell, as an
+export is, the environment variable FLAXNOISE_CUDA_CAPABILITY says what they have; without it those
+at hand count.
 
 The kernel does examples whose numbers are scalars or arrays of x's dimensions. What is left over
 after the last whole tile of 1024 elements takes the xla form, or comes from a padded copy.
@@ -89,15 +91,18 @@ def _fused(
     """The formula for examples of n's own dimensions, in the kernel."""
     from flaxnoise.backends import mosaic_gpu_kernel as kernel
 
-    if "a" not in operands and "b" not in operands:
-        operands.pop("x", None)
     batch_rank = operands["key"].ndim - 1
     batch = np.broadcast_shapes(*(v.shape[:batch_rank] for v in operands.values()))
+    if math.prod(batch) == 0:
+        return jnp.zeros((*batch, *shape), dtype)
+    if "a" not in operands and "b" not in operands:
+        operands.pop("x", None)
     rows = {k: _by_rows(k, v, batch, shape) for k, v in operands.items()}
     whole = tuple(global_shape or shape)
     length = math.prod(shape)
-    tile = next((tile for tile in TILES if length % tile == 0), TILES[1])
-    plan = kernel.plan(shape, whole, tile=min(tile, length), sharded="start" in operands)
+    whole_tiles = [tile for tile in TILES if length % tile == 0]
+    tile = whole_tiles[0] if whole_tiles else TILES[1 if length >= TILES[1] else 2]
+    plan = kernel.plan(shape, whole, tile=tile, sharded="start" in operands)
     run = functools.partial(kernel.call, batch=math.prod(batch), kind=kind, interpret=interpret)
     stored = jnp.dtype(jnp.uint8 if dtype == jnp.bool_ else dtype)
     done = plan.tiles * plan.tile
@@ -108,7 +113,10 @@ def _fused(
         rows = {k: _padded(v, plan.length) if _is_array(k, v) else v for k, v in rows.items()}
         y = run(rows, plan, dtype=stored)[:, :length]
     elif done < length:
-        tail = _tail(rows, done, kind=kind, length=length, whole=math.prod(whole), dtype=dtype)
+        size = max(math.prod(whole), length)
+        if plan.alignment < 4:
+            size |= 1  # of an odd size, the xla form assumes nothing of where a shard begins
+        tail = _tail(rows, done, kind=kind, length=length, whole=size, dtype=dtype)
         y = run(rows, plan, dtype=stored)
         y = jax.lax.dynamic_update_slice_in_dim(y, tail.astype(stored), done, axis=1)
     else:
@@ -153,8 +161,8 @@ def _tail(
             start = start + (low | (high << jnp.uint64(32)))
         words = [start.astype(jnp.uint32), (start >> jnp.uint64(32)).astype(jnp.uint32)]
         operands["start"] = jnp.stack(words, axis=-1)
-    shape, global_shape = (length - first,), (max(whole, length),)
-    return xla.affine(operands, kind=kind, shape=shape, global_shape=global_shape, dtype=dtype)
+    shape = (length - first,)
+    return xla.affine(operands, kind=kind, shape=shape, global_shape=(whole,), dtype=dtype)
 
 
 @functools.cache
@@ -175,6 +183,7 @@ def refuses(
     shape: Sequence[Any],
     avals: Mapping[str, Any],
     devices: Sequence[Any],
+    exported: bool,
     **_: Any,
 ) -> str | None:
     """Why the kernel cannot serve a call, or None."""
@@ -185,31 +194,38 @@ def refuses(
         return "its dimensions must be known."
     if math.prod(shape) >= 1 << 32:
         return "an example must have less than 2^32 elements."
+    if "threshold" in avals:
+        own = avals["threshold"].shape[-len(shape) :] if shape else ()
+        if any(mine > 1 and size == 1 for mine, size in zip(own, shape, strict=True)):
+            return "its rate varies along dimensions that share the noise."
     if kind in _WITH_ROOTS and jax.__version_info__ < _SQRT_SINCE:
         return f"Mosaic GPU of jax {jax.__version__} has no square root, which normals need."
     floats = [avals[name].dtype for name in "xabcd" if name in avals]
     for own in (*floats, jnp.dtype(dtype)):
         if jnp.issubdtype(own, jnp.inexact) and own not in _FLOATS:
             return f"its kernel has no {own}."
-    return _device_refuses(devices)
+    return _device_refuses(devices, exported)
 
 
-def _device_refuses(devices: Sequence[Any]) -> str | None:
+def _device_refuses(devices: Sequence[Any], exported: bool) -> str | None:
     """Why those that the program is for cannot run it: on what is older, Mosaic ends the process.
 
-    They are those that jax tells, or else those at hand, or else what the user says.
+    They are those that jax tells, or else what the user says, or else those at hand. Of an export
+    jax tells where it was made, so that what is said counts before.
     """
-    capabilities = _capabilities(devices) or _capabilities(_at_hand())
     said = os.environ.get(ENVIRONMENT)
+    own = [] if said is None else [(ENVIRONMENT, said)]
+    told = _capabilities(devices)
+    known = (own or told if exported else told or own) or _capabilities(_at_hand())
     needed = f"it needs compute capability {_FIRST_CAPABILITY} (Hopper) or later, and"
-    if not capabilities and said is None:
+    if not known:
         return (
             f"{needed} the GPU that the program is for is neither known nor at hand. "
             f"Say what it has, as {ENVIRONMENT}={_FIRST_CAPABILITY}."
         )
-    for name, capability in capabilities or [(ENVIRONMENT, said)]:
+    for name, capability in known:
         try:
-            enough = float(str(capability)) >= _FIRST_CAPABILITY
+            enough = float(capability) >= _FIRST_CAPABILITY
         except ValueError:
             return f"{needed} {name} is no number: {capability!r}."
         if not enough:
@@ -220,7 +236,7 @@ def _device_refuses(devices: Sequence[Any]) -> str | None:
 def _capabilities(devices: Sequence[Any]) -> list[tuple[str, str]]:
     """Names and compute capabilities of the GPUs among them."""
     found = ((device, getattr(device, "compute_capability", None)) for device in devices)
-    return [(device.device_kind, own) for device, own in found if own is not None]
+    return [(device.device_kind, str(own)) for device, own in found if own is not None]
 
 
 def _at_hand() -> Sequence[Any]:

@@ -119,13 +119,14 @@ def is_faster(*, shape: Sequence[int], global_shape: Sequence[int] | None, **_: 
     By static bundles for 1024 float32 elements on v5e (scripts/aot_report.py; compiled, not run): a
     mask takes the kernel 13 to 30, the xla form, which computes a block of Philox for every
     element, 98. What XLA would have fused goes through memory once more, and rows that do not
-    fill their tiles are copied there and back: less than 30 together. But to cut other rows into
-    chunks takes XLA up to 200: so, rows stay as they are. An example takes the time of 32 rows at
-    least, and some 300 cycles of the grid's: so, 16 chunks of 1024 elements must be there.
+    fill their tiles are copied there and back: less than 30 together, and no more to cut few long
+    rows into chunks. But to cut rows that are no multiple of 1024 takes XLA from 130 to 440: they
+    stay with it. An example takes the time of 32 rows at least, and a turn of the grid: so, 16
+    chunks of 1024 elements must be there.
     """
     grid = grids_of(shape, global_shape or shape)[0]
-    as_rows = bool(shape) and grid.columns == shape[-1]
-    return as_rows and math.prod(shape) >= 16 * CHUNK
+    as_rows = bool(shape) and (grid.columns == shape[-1] or shape[-1] % CHUNK == 0)
+    return as_rows and grid.is_worth_it and math.prod(shape) >= 16 * CHUNK
 
 
 def _above_thresholds(operands: Operands, kind: Kind, **how: Any) -> jax.Array:

@@ -66,6 +66,12 @@ class Grid(NamedTuple):
         return step * min(most, ceil_divide(self.rows, step))
 
     @property
+    def is_worth_it(self) -> bool:
+        """Whether no more than half of the rows of all steps are in vain."""
+        step = SUBLANES * self.row_groups
+        return ceil_divide(self.rows, step) * step <= 2 * self.rows
+
+    @property
     def blocks(self) -> tuple[int, int]:
         """Blocks along the rows and along the columns."""
         columns = ceil_divide(self.columns, LANES * self.tiles)
@@ -75,24 +81,27 @@ class Grid(NamedTuple):
 def grids_of(shape: Sequence[int], whole: Sequence[int]) -> tuple[Grid, ...]:
     """The ways to cut examples, the fastest first; what follows asks less of the first index.
 
-    Rows stay as they are where they divide by four and fill most lanes, else there are rows of a
-    chunk each. None where the elements of a shard follow one another in neither way in the whole
-    array.
+    Rows stay as they are where they divide by four, fill most lanes, and are not so few that most
+    of what is computed would be in vain; else there are rows of a chunk each. None where the
+    elements of a shard follow one another in neither way in the whole array.
     """
     wide = math.prod(whole) > 1 << 32
+    grids: tuple[Grid, ...] = ()
     if shape and _is_one_run(shape[:-1], whole[:-1]):
         rows, columns, stride = math.prod(shape[:-1]), shape[-1], whole[-1]
         lanes = ceil_divide(columns, LANES) * LANES
         if columns % 4 == stride % 4 == 0 and 2 * columns > lanes and stride <= _WIDEST:
-            plain = Grid(rows, columns, stride, None, wide)
+            grid = Grid(rows, columns, stride, None, wide)
             period = _period(rows, columns, stride)
-            if period is None:
-                return (plain,)
-            fastest = plain._replace(period=period)
-            return (fastest, plain) if fastest.is_interleaved else (fastest,)
+            grids = (grid,) if period is None else (grid._replace(period=period),)
+            if grids[0].is_interleaved:
+                grids = (*grids, grid)
+            if grids[0].is_worth_it:
+                return grids
     if _is_one_run(shape, whole):
-        return (Grid(ceil_divide(math.prod(shape), CHUNK), CHUNK, CHUNK, 1, wide),)
-    return ()
+        cut = Grid(ceil_divide(math.prod(shape), CHUNK), CHUNK, CHUNK, 1, wide)
+        grids = (cut, *(grid for grid in grids if grid.alignment < cut.alignment))
+    return grids
 
 
 def _period(rows: int, columns: int, stride: int) -> int | None:

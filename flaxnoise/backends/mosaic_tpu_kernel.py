@@ -18,6 +18,7 @@ from jax.experimental.pallas import tpu as pltpu
 
 from flaxnoise.backends import xla
 from flaxnoise.backends.mosaic_tpu_grid import LANES, MOST_TILES, SUBLANES, Grid
+from flaxnoise.backends.mosaic_tpu_registers import iota, multiply_halves, spread, sum64, swapped
 from flaxnoise.stream import noise, variates
 from flaxnoise.stream.index import half_address, word_address
 from flaxnoise.stream.noise import Kind
@@ -107,15 +108,15 @@ def _kernel(
     key = tuple(scalar[name] for name in ("k0", "k1", "k2", "k3"))
     block = pl.program_id(1).astype(jnp.uint32)
     high, low = multiply_halves(grid.stride * grid.block_rows, block)
-    first = _sum64((scalar["low"], scalar["high"]), (low, high))
+    first = sum64((scalar["low"], scalar["high"]), (low, high))
     column = pl.program_id(2).astype(jnp.uint32) * jnp.uint32(LANES * grid.tiles)
-    first = _sum64(first, (column, jnp.uint32(0)))
+    first = sum64(first, (column, jnp.uint32(0)))
     rows = SUBLANES * grid.row_groups
     places = [(group, tile) for group in range(grid.row_groups) for tile in range(grid.tiles)]
 
     def step(i: jax.Array, _: None) -> None:
         offset = i.astype(jnp.uint32) * jnp.uint32(rows * grid.stride)
-        low, high = _sum64(first, (offset, jnp.uint32(0)))
+        low, high = sum64(first, (offset, jnp.uint32(0)))
         here = Here(grid, key, low, high if grid.wide else None, scalar["threshold"], buffer)
         for (group, tile), n in zip(places, here.noise(kind, places), strict=True):
             row = pl.multiple_of(i * rows + group * SUBLANES, SUBLANES)
@@ -168,11 +169,11 @@ class Here(NamedTuple):
             found = []
             for chunk in range(0, len(places), MOST_TILES):
                 lower = self._words(places[chunk : chunk + 4], noise.DOMAIN_KEEP, half_address)
-                found += [*lower, *map(_swapped, lower)]
+                found += [*lower, *map(swapped, lower)]
             return found
         words = self._words(places, noise.DOMAIN_KEEP, half_address)
         return [
-            jnp.where(self._is_upper(place), _swapped(word), word)
+            jnp.where(self._is_upper(place), swapped(word), word)
             for place, word in zip(places, words, strict=True)
         ]
 
@@ -184,7 +185,7 @@ class Here(NamedTuple):
             offsets = [(first + i) * LANES for i in range(4)]
             apart = period * self.grid.stride
             lower = self._words_at(offsets, apart, noise.DOMAIN_KEEP, half_address)
-            for i, word in enumerate([*lower, *map(_swapped, lower)]):
+            for i, word in enumerate([*lower, *map(swapped, lower)]):
                 row, tile = divmod(first + i, tiles)
                 self.buffer[pl.ds(tile * rows + row, SUBLANES, stride=period), :] = word
         return [
@@ -220,11 +221,11 @@ class Here(NamedTuple):
         first = self._first_of_blocks(offsets, apart)
         block_low, block_high = address(*self._index(first))[:2]
         counter = (block_low, block_high, k2 ^ jnp.uint32(domain), k3)
-        return _spread(map_(philox4x32(counter, (k0, k1), multiply_halves)))
+        return spread(map_(philox4x32(counter, (k0, k1), multiply_halves)))
 
     def _first_of_blocks(self, offsets: Sequence[int], apart: int) -> jax.Array:
         """Offset of the first element of each lane's block; 32 lanes for each of four tiles."""
-        sublane, lane = _iota(0), _iota(1)
+        sublane, lane = iota(0), iota(1)
         first = sublane * jnp.uint32(apart) + jnp.uint32(offsets[0])
         if list(offsets) == [offsets[0] + i * LANES for i in range(4)]:
             return first + (lane << jnp.uint32(2))
@@ -235,7 +236,7 @@ class Here(NamedTuple):
         return first + in_tile
 
     def _is_upper(self, place: tuple[int, int]) -> jax.Array:
-        sublane, lane = _iota(0), _iota(1)
+        sublane, lane = iota(0), iota(1)
         inside = sublane * jnp.uint32(self.grid.stride) + jnp.uint32(self._offset(place)) + lane
         return half_address(self.low + inside, None)[3]
 
@@ -250,26 +251,6 @@ class Here(NamedTuple):
         return low, self.high + (low < offset).astype(jnp.uint32)
 
 
-def multiply_halves(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(high, low) words of a 32x32 -> 64 bit product, from products of 16-bit halves.
-
-    The sum of the middle products fits into 32 bits, or is made to by halving them.
-    """
-    upper, lower = multiplier >> 16, multiplier & 0xFFFF
-    word_upper, word_lower = word >> jnp.uint32(16), word & jnp.uint32(0xFFFF)
-    carried = (word_lower * jnp.uint32(lower)) >> jnp.uint32(16)
-    middle = word_upper * jnp.uint32(lower) + carried
-    if upper + lower <= 0xFFFF:
-        above = (middle + word_lower * jnp.uint32(upper)) >> jnp.uint32(16)
-    elif upper % 2 == 0:
-        half = word_lower * jnp.uint32(upper // 2)
-        above = ((middle >> jnp.uint32(1)) + half) >> jnp.uint32(15)
-    else:
-        other = word_lower * jnp.uint32(upper) + (middle & jnp.uint32(0xFFFF))
-        above = (middle >> jnp.uint32(16)) + (other >> jnp.uint32(16))
-    return word_upper * jnp.uint32(upper) + above, word * jnp.uint32(multiplier)
-
-
 def _normals(words: Words) -> list[jax.Array]:
     w0, w1, w2, w3 = words
     return [
@@ -277,44 +258,6 @@ def _normals(words: Words) -> list[jax.Array]:
         for a, b in ((w0, w1), (w2, w3))
         for odd in (False, True)
     ]
-
-
-def _spread(words: Sequence[jax.Array]) -> list[jax.Array]:
-    """Four words of 128 blocks → the words of four tiles, in the order of their elements.
-
-    Tile q takes from lanes 32q to 32q + 31. Word w is rotated by 32w lanes, so that one register
-    per tile holds all it needs, and a gather puts them in order.
-    """
-    lane = _iota(1)
-    quarter = lane >> jnp.uint32(5)
-    odd, upper = (quarter & jnp.uint32(1)) != 0, (quarter & jnp.uint32(2)) != 0
-    rotated = [words[0], *(pltpu.roll(words[w], 32 * w, 1) for w in (1, 2, 3))]
-    half = [jnp.where(odd, rotated[(i + 1) % 4], rotated[i]) for i in range(4)]
-    tiles = []
-    for q in range(4):
-        mine = jnp.where(upper, half[(2 - q) % 4], half[-q % 4])
-        source = (((lane + jnp.uint32(q)) & jnp.uint32(3)) << jnp.uint32(5)) | (
-            lane >> jnp.uint32(2)
-        )
-        tiles.append(
-            jnp.take_along_axis(mine, source.astype(jnp.int32), axis=1, mode="promise_in_bounds")
-        )
-    return tiles
-
-
-def _swapped(word: jax.Array) -> jax.Array:
-    return (word << jnp.uint32(16)) | (word >> jnp.uint32(16))
-
-
-def _iota(axis: int) -> jax.Array:
-    return lax.broadcasted_iota(jnp.int32, (SUBLANES, LANES), axis).astype(jnp.uint32)
-
-
-def _sum64(
-    a: tuple[jax.Array, jax.Array], b: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    low = a[0] + b[0]
-    return low, a[1] + b[1] + (low < b[0]).astype(jnp.uint32)
 
 
 _OF_ONE_WORD: dict[KernelKind, tuple[int, Callable[[jax.Array], jax.Array]]] = {

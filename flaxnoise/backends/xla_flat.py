@@ -1,8 +1,8 @@
 """The xla form for GPUs: of one dimension, where nothing has to be cut by dimensions.
 
 XLA on GPU gives a thread four elements, and sees that they share a block: of one dimension whatever
-its size, of several only where the rows divide by four. The noise is always of one dimension here;
-where that is not enough, the whole formula is.
+its size, of several only where the rows divide by four. So the noise is of one dimension where its
+elements follow one another and share a threshold; where that is not enough, the whole formula is.
 """
 
 import math

@@ -23,6 +23,7 @@ class Case(NamedTuple):
         key_implementation: whose raw keys it gets.
         keys: how many keys, in an array; 0 for a single one.
         numbers: how many traced float32 numbers it takes besides.
+        bias: whether it takes a vector of x's last dimension besides.
         devices: how many share x, cut along its first dimension.
         only: the names of the devices that it is compiled for; empty for all.
     """
@@ -34,6 +35,7 @@ class Case(NamedTuple):
     key_implementation: str = "threefry2x32"
     keys: int = 0
     numbers: int = 0
+    bias: bool = False
     devices: int = 1
     only: tuple[str, ...] = ()
 
@@ -42,7 +44,8 @@ class Case(NamedTuple):
         if self.keys:
             key = jax.ShapeDtypeStruct((self.keys, *key.shape), key.dtype)
         numbers = [jax.ShapeDtypeStruct((), jnp.float32)] * self.numbers
-        return key, jax.ShapeDtypeStruct(self.shape, self.dtype), *numbers
+        bias = [jax.ShapeDtypeStruct(self.shape[-1:], self.dtype)] * self.bias
+        return key, jax.ShapeDtypeStruct(self.shape, self.dtype), *numbers, *bias
 
 
 def dropout(key, x):
@@ -72,12 +75,21 @@ def flax_dropout_rbg(key, x):
 
 def chain(noise):
     """Bias, gelu, noise, residual: what stands around dropout in a transformer."""
-    return lambda key, x: x + noise(key, jax.nn.gelu(x + x[..., :1]))
+    return lambda key, x, bias: x + noise(key, jax.nn.gelu(x + bias))
 
 
 def gradient(function):
     """The backward pass alone: the noise is drawn again, nothing else is computed."""
     return lambda key, dy: jax.linear_transpose(lambda x: function(key, x), dy)(dy)[0]
+
+
+def chain_gradient(noise):
+    """The backward pass of the chain in x, with x for dy as well."""
+    return lambda key, x, bias: jax.vjp(lambda x: chain(noise)(key, x, bias), x)[1](x)[0]
+
+
+def nothing(key, x):
+    return x
 
 
 def on_mosaic(function):
@@ -111,8 +123,7 @@ NORMALS_ON_MOSAIC = (
 
 CASES = (
     *(Case("dropout", dropout, shape, F32) for shape in (*SHAPES, *ODD_ROWS)),
-    Case("dropout", dropout, SQUARE, BF16),
-    Case("dropout", dropout, ODD_ROWS[0], BF16),
+    *(Case("dropout", dropout, shape, BF16) for shape in (SQUARE, SHAPES[3], ODD_ROWS[0])),
     *(Case("dropout, ragged", dropout, shape, dtype) for shape in RAGGED for dtype in (F32, BF16)),
     Case("dropout, small and ragged", dropout, SMALL_RAGGED, F32),
     *(Case("dropout, gradient", gradient(dropout), SQUARE, dtype) for dtype in (F32, BF16)),
@@ -134,10 +145,21 @@ CASES = (
     Case("gaussian_dropout", gaussian_dropout, SQUARE, F32),
     Case("gaussian_dropout, gradient", gradient(gaussian_dropout), SQUARE, F32),
     Case("masked_gaussian_noise", masked_gaussian_noise, SQUARE, F32),
-    *(Case(CHAIN.format("dropout"), chain(dropout), SQUARE, dtype) for dtype in (F32, BF16)),
-    Case(f"ragged {CHAIN.format('dropout')}", chain(dropout), RAGGED[0], F32),
-    *(Case(CHAIN.format("gaussian_noise"), chain(gaussian_noise), SQUARE, d) for d in (F32, BF16)),
-    *(Case(CHAIN.format("nothing"), chain(lambda key, x: x), SQUARE, d) for d in (F32, BF16)),
+    *(
+        Case(CHAIN.format(noise.__name__), chain(noise), SQUARE, dtype, bias=True)
+        for noise in (dropout, gaussian_noise, nothing)
+        for dtype in (F32, BF16)
+    ),
+    Case(CHAIN.format("dropout"), chain(dropout), SHAPES[2], F32, bias=True),
+    Case(CHAIN.format("dropout"), chain(dropout), SHAPES[3], BF16, bias=True),
+    *(
+        Case(
+            f"{CHAIN.format(noise.__name__)}, gradient", chain_gradient(noise), SQUARE, d, bias=True
+        )
+        for noise in (dropout, nothing)
+        for d in (F32, BF16)
+    ),
+    Case(f"ragged {CHAIN.format('dropout')}", chain(dropout), RAGGED[0], F32, bias=True),
     *(
         Case(f"{name}, mosaic_gpu", on_mosaic(function), shape, dtype, only=("h100",))
         for name, function, shape, dtype in (
@@ -146,8 +168,15 @@ CASES = (
             *(("dropout, ragged", dropout, shape, F32) for shape in RAGGED),
             *(("dropout, gradient", gradient(dropout), TALL, dtype) for dtype in (F32, BF16)),
             *NORMALS_ON_MOSAIC,
-            (CHAIN.format("dropout"), chain(dropout), SHORT, F32),
         )
+    ),
+    Case(
+        f"{CHAIN.format('dropout')}, mosaic_gpu",
+        on_mosaic(chain(dropout)),
+        SHORT,
+        F32,
+        bias=True,
+        only=("h100",),
     ),
     Case(
         "dropout, a key per example, mosaic_gpu",
@@ -157,10 +186,10 @@ CASES = (
         keys=1024,
         only=("h100",),
     ),
-    Case("multiply", lambda key, x: x * 1.25, SQUARE, F32),
-    Case("flax.linen.Dropout, threefry2x32", flax_dropout, SQUARE, F32),
-    Case("flax.linen.Dropout, rbg", flax_dropout_rbg, SQUARE, F32, "rbg"),
-    Case(CHAIN.format("flax.linen.Dropout"), chain(flax_dropout), SQUARE, F32),
+    *(Case("multiply", lambda key, x: x * 1.25, SQUARE, dtype) for dtype in (F32, BF16)),
+    *(Case("flax.linen.Dropout, threefry2x32", flax_dropout, SQUARE, d) for d in (F32, BF16)),
+    *(Case("flax.linen.Dropout, rbg", flax_dropout_rbg, SQUARE, d, "rbg") for d in (F32, BF16)),
+    Case(CHAIN.format("flax.linen.Dropout"), chain(flax_dropout), SQUARE, F32, bias=True),
     Case(
         "x + s·jax.random.normal",
         lambda key, x: x + STDDEV * jax.random.normal(key, x.shape, x.dtype),

@@ -32,17 +32,20 @@ SHARDS = (
 # A key per example; of the second, four elements of a thread belong to two examples.
 EXAMPLES = ({"shape": (17, 36), "keys": 3}, {"shape": (1001,), "keys": 4})
 
+UNIFORM = ("uniform", "unit_uniform")
+ONE_DIMENSION = ("bits", *UNIFORM, "normal", "laplace")
+
 # (backend, kind, terms, dtype of x, shape or shard)
 PROGRAMS = (
     *(("xla", "keep", "b", dtype, (33, 36)) for dtype in ("float32", "bfloat16", "float16")),
     *(("xla", "keep", "b", "float32", shape) for shape in ((1001,), (3, 5, 1028))),
     *(("xla", "keep", "b", "float32", examples) for examples in EXAMPLES),
-    *(("xla", kind, "", "float32", (1001,)) for kind in ("bits", "uniform", "normal", "laplace")),
+    *(("xla", kind, "", "float32", (1001,)) for kind in ONE_DIMENSION),
     ("xla", "normal", "ad", "bfloat16", (33, 36)),
-    ("xla", "masked_normal", "", "float32", (33, 36)),
+    *(("xla", "masked_normal", terms, "float32", (33, 36)) for terms in ("", "ad")),
     *(("mosaic_gpu", "keep", "b", "float32", shape) for shape in TILED),
     *(("mosaic_gpu", "keep", "b", dtype, (2, 1024)) for dtype in ("bfloat16", "float16")),
-    *(("mosaic_gpu", kind, "", "float32", (3, 1024)) for kind in ("bits", "uniform", "keep")),
+    *(("mosaic_gpu", kind, "", "float32", (3, 1024)) for kind in (*UNIFORM, "bits", "keep")),
     *(("mosaic_gpu", kind, "", "float32", (2, 1024)) for kind in ("normal", "laplace")),
     ("mosaic_gpu", "masked_normal", "", "float32", (3, 1024)),
     ("mosaic_gpu", "normal", "ad", "bfloat16", (2, 1024)),

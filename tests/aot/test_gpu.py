@@ -1,5 +1,7 @@
 """What XLA makes of the functions on GPUs that are not here: compiled and read, not run."""
 
+import re
+
 import pytest
 
 # Case, dtype → (machine instructions per element, kernels). A thread computes one block of Philox
@@ -30,9 +32,12 @@ BUDGETS = {
     ("gaussian_dropout", "float32"): (60, 1),
     ("gaussian_dropout, gradient", "float32"): (60, 1),
     ("masked_gaussian_noise", "float32"): (80, 1),  # two generators
-    # Above what the same chain without noise takes, by the same reckoning.
+    # Above what the same chain without noise takes, by the same reckoning; in bfloat16 with
+    # conversions of each element, which ptxas does not pair.
     ("bias+gelu+dropout+residual", "float32"): (25, 1),
     ("bias+gelu+dropout+residual", "bfloat16"): (28, 1),
+    ("bias+gelu+dropout+residual, gradient", "float32"): (25, 1),
+    ("bias+gelu+dropout+residual, gradient", "bfloat16"): (30, 1),
     # With what follows it is fused as it is: four blocks for four elements, and 54 without noise.
     ("ragged bias+gelu+dropout+residual", "float32"): (145, 2),
     ("bias+gelu+gaussian_noise+residual", "float32"): (55, 1),
@@ -45,6 +50,8 @@ SMALL_KERNELS = {  # XLA on A100 hoists rounds that only know the key, for some 
     ("a100", "gaussian_noise, a key per example", (1024, 1024)): 2,
     ("a100", "masked_gaussian_noise, a key per example", (1024, 1024)): 2,
 }
+# Here XLA on H100 finds it cheaper to compute the mask in a kernel of its own, a byte an element.
+KEEPS_MASK = ("h100", "bias+gelu+dropout+residual, gradient", "float32")
 
 
 def of(row: dict) -> tuple[str, str]:
@@ -54,19 +61,21 @@ def of(row: dict) -> tuple[str, str]:
 @pytest.mark.parametrize("device", ["h100", "a100"])
 def test_every_function_is_within_its_budget(rows: list[dict], device: str):
     own = [row for row in rows if row["device"] == device]
-    bare = {row["dtype"]: row for row in own if row["case"] == "bias+gelu+nothing+residual"}
+    bare = {of(row): row for row in own if "+nothing+" in row["case"]}
     ours = [row for row in own if of(row) in BUDGETS]
     assert {of(row) for row in ours} == set(BUDGETS)
     for row in ours:
         instructions, kernels = BUDGETS[of(row)]
         shape = tuple(row["shape"])
         if row["case"].startswith("bias+gelu"):
-            instructions += bare[row["dtype"]]["instructions"]
+            without = re.sub(r"gelu\+\w+", "gelu+nothing", row["case"])
+            instructions += bare[without, row["dtype"]]["instructions"]
         assert row["instructions"] <= instructions, row
         more = SMALL_KERNELS.get((device, row["case"], shape), 0)
-        assert row["kernels"] <= kernels + more, row
+        kept = (device, *of(row)) == KEEPS_MASK
+        assert row["kernels"] <= kernels + more + kept, row
         assert row["spilled"] == 0, row
-        assert row["temporary"] <= 0.01, row
+        assert row["temporary"] <= 0.01 + kept, row  # a threshold, what A100 hoists; no array's
 
 
 @pytest.mark.parametrize("device", ["h100", "a100"])
@@ -80,16 +89,34 @@ def test_loads_and_stores_are_of_four_elements(rows: list[dict], device: str):
         assert row["load"] >= width[row["dtype"]], row
 
 
-def test_four_devices_share_blocks_as_one_does(rows: list[dict]):
+@pytest.mark.parametrize(
+    ("device", "budgets"),
+    [
+        # Above one device's 27: a shard's first element is loaded, and added to each thread's.
+        ("h100", {(4096, 1024): 31, (32, 197, 768): 31}),
+        # XLA on A100 computes rounds that do not know the key in kernels of their own, for the
+        # second shape; after that nothing tells which elements share a block.
+        ("a100", {(4096, 1024): 31, (32, 197, 768): 72}),
+    ],
+)
+def test_four_devices_share_blocks_as_one_does(rows: list[dict], device: str, budgets: dict):
     """The compiler cuts x; a shard's first element, which it loads, must not hide the blocks."""
-    cut = [r for r in rows if r["case"] == "dropout, four devices" and r["device"] == "h100"]
-    assert [row["instructions"] <= 31 for row in cut] == [True, True], cut
+    cut = [r for r in rows if r["case"] == "dropout, four devices" and r["device"] == device]
+    assert {tuple(row["shape"]) for row in cut} == set(budgets)
+    for row in cut:
+        assert row["instructions"] <= budgets[tuple(row["shape"])], row
+
+
+def test_every_row_of_the_xla_form_has_a_budget(rows: list[dict]):
+    others = ("flax.linen", "jax.random", "+nothing+", "multiply", "four devices", "mosaic_gpu")
+    ours = {of(row) for row in rows if not any(name in row["case"] for name in others)}
+    assert ours == set(BUDGETS)
 
 
 def test_the_report_would_show_a_slower_generator(rows: list[dict]):
     """Flax's Dropout, by the same reckoning: 85 instructions an element, in three kernels."""
-    own = [row for row in rows if row["case"] == "flax.linen.Dropout, threefry2x32"]
-    assert len(own) == 2
+    own = [row for row in rows if of(row) == ("flax.linen.Dropout, threefry2x32", "float32")]
+    assert len(own) == 2  # devices
     for row in own:
         assert 80 <= row["instructions"] <= 90, row
         assert row["kernels"] > 1

@@ -58,7 +58,7 @@ def test_the_kernel_is_within_its_budget(rows: list[dict], case: str, dtype: str
         assert row["spilled"] == 0, row
         assert row["temporary"] <= 0.03, row  # keys of four words, a key per 1024 elements
         width = 16 if dtype == "float32" else 8
-        assert (row["load"], row["store"]) == (max(width, 8), width), row
+        assert (row["load"], row["store"]) == (width, width), row
 
 
 def test_every_row_of_the_report_has_a_budget(rows: list[dict]):

@@ -18,14 +18,15 @@ WHEELS = pathlib.Path(os.environ.get("FLAXNOISE_AOT_TPU", pathlib.Path(sys.prefi
 DEVICES = ("v4", "v5e", "v5p", "v6e", "tpu7x")
 SQUARE, ROWS_OF_768, ROWS_OF_512 = (1024, 1024), (1024, 768), (1024, 512)
 ROWS_OF_516 = (1024, 516)
+ONE_ROW, FEW_ROWS = (1 << 20,), (4, 1 << 17)
 
 # Case, dtype, shape → bundles for 1024 elements on v5e. A block of Philox takes 20 products of 12
 # or 13 operations in halves of 16 bits and 36 other operations (the first two rounds know half of
 # their counter from scalars): 65 bundles of four operations, more where products are scarce. A
-# mask makes 8 elements of a block, where rows are whole chunks, one or several together, all else
-# 4. The rest are the changes of lanes
-# (a rotation, two selects, a gather), the formula, loads and stores, and for normals a logarithm,
-# a root, a sine and a cosine for two elements. A tenth is left for another compiler's schedule.
+# mask makes 8 elements of a block where rows are whole chunks, one or several together, all else 4.
+# The rest are the changes of lanes (a rotation, two selects, a gather), the formula, loads and
+# stores, and for normals a logarithm, a root, a sine and a cosine for two elements. A tenth is left
+# for another compiler's schedule.
 BUDGETS = {
     ("dropout", "float32", SQUARE): 14.5,  # the goal was 20
     ("dropout", "bfloat16", SQUARE): 15,
@@ -35,7 +36,10 @@ BUDGETS = {
     ("dropout", "float32", ROWS_OF_768): 14.5,
     ("dropout", "bfloat16", ROWS_OF_768): 15,
     ("dropout", "float32", ROWS_OF_512): 16,
-    # Rows that end inside of a tile: a block makes 4 elements, and XLA copies x and y. Above it.
+    # Cut into rows of chunks, and for two dimensions put together again: XLA copies x and y.
+    ("dropout", "float32", ONE_ROW): 16.5,
+    ("dropout", "float32", FEW_ROWS): 25.5,
+    # Above the goal: rows end inside of a tile, a block makes 4 elements, and XLA copies x and y.
     ("dropout", "float32", ROWS_OF_516): 33,
     ("gaussian_noise", "float32", SQUARE): 36,
     ("gaussian_noise", "bfloat16", SQUARE): 36.5,
@@ -44,7 +48,7 @@ BUDGETS = {
 }
 # The same in shares of v5e's: the others' cores issue as much, but v4 has no product of 32 bits:
 # each of the 90 of a block takes it some 7 bundles.
-SHARES = {"v4": 8, "v5e": 1, "v5p": 1.05, "v6e": 1, "tpu7x": 1}
+SHARES = {"v4": 7.2, "v5e": 1, "v5p": 1.05, "v6e": 1, "tpu7x": 1}
 COMPARED = ("v4", "v5e", "v6e")  # v5p has v5e's kind of core, tpu7x has v6e's
 
 
@@ -94,6 +98,18 @@ def test_every_function_is_within_its_budget(rows: list[dict], device: str):
     assert not over, over
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_dropout_is_one_kernel_that_keeps_no_array(rows: list[dict], device: str):
+    """A few registers may be spilled, which the bundles have in them; no array may be."""
+    own = [r for r in rows if (r["device"], r["case"]) == (device, "dropout")]
+    in_place = [row for row in own if row["shape"][0] == 1024 and row["shape"][-1] % 128 == 0]
+    assert in_place
+    for row in in_place:
+        size = row["shape"][0] * row["shape"][1] * (4 if row["dtype"] == "float32" else 2)
+        assert row["kernels"] == 1, row
+        assert row["temporary"] < size / 8, row
+
+
 @pytest.mark.parametrize("device", COMPARED)
 def test_the_kernel_is_chosen_because_it_beats_the_xla_form(rows: list[dict], device: str):
     """By more than the passes through memory that XLA's fusion would have saved: less than 30."""
@@ -104,13 +120,17 @@ def test_the_kernel_is_chosen_because_it_beats_the_xla_form(rows: list[dict], de
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_count_knows_what_is_known(rows: list[dict], device: str):
-    """A multiplication: one load, one store, and no more than two bundles for them."""
+    """A multiplication: a load and a store, one bundle of which has both, or half of one if packed.
+
+    Loops that are not unrolled have bundles of their own besides.
+    """
     for dtype in ("float32", "bfloat16"):
         assert 0.4 <= bundles(rows, device, "multiply", dtype, SQUARE) <= 2.5
 
 
-def test_every_kind_and_the_edges_compile():
+@pytest.mark.parametrize("device", COMPARED)
+def test_every_kind_and_the_edges_compile(device: str):
     """All terms and dtypes, few rows, ragged rows and columns, shards with 64-bit indices."""
-    lines = run("-m", "aot.tpu_edges", "v5e").splitlines()
+    lines = run("-m", "aot.tpu_edges", device).splitlines()
     assert len(lines) == 19
     assert all("flaxnoise_" in line for line in lines), lines

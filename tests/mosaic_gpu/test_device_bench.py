@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-import flaxnoise
 import reference
+from flaxnoise.backends import choice
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -30,7 +30,9 @@ def device():
 def test_a_right_backend_passes_the_gate(device, name: str):
     if reason := device.backends().get(name):
         pytest.skip(f"no {name}: {reason}")
-    assert list(device.errors(name)) == []
+    refused = {}
+    assert list(device.errors(name, refused)) == []
+    assert refused == {}
 
 
 def test_one_wrong_bit_is_reported_and_nothing_is_timed(device, monkeypatch, tmp_path):
@@ -65,7 +67,7 @@ def test_the_report_has_every_work_and_names_its_device(device, monkeypatch, tmp
     monkeypatch.setattr(device, "LARGE", ())
     monkeypatch.setattr(device, "SAMPLE", 1e-4)
     output = tmp_path / "device.json"
-    small = ["--elements", "4096", "--samples", "3", "--works", "dropout"]
+    small = ["--elements", "4096", "--samples", "2"]
     assert device.main([*small, "--output", str(output)]) == 0
     report = json.loads(output.read_text())
     assert report["platform"] == "cpu"
@@ -73,7 +75,8 @@ def test_the_report_has_every_work_and_names_its_device(device, monkeypatch, tmp
     rows = {(row["work"], row["by"], row["dtype"]) for row in report["rows"]}
     for dtype in ("float32", "bfloat16"):
         assert ("copy", "xla", dtype) in rows
-        assert ("dropout, gradient", "xla", dtype) in rows
+        for work in ("dropout", "dropout, gradient", "gaussian_noise", "chain", "chain, gradient"):
+            assert (work, "xla", dtype) in rows
         for kind in ("threefry2x32", "rbg"):
             assert ("dropout", f"flax, {kind}", dtype) in rows
     assert all(np.isfinite(row["share_of_copy"]) and row["seconds"] > 0 for row in report["rows"])
@@ -82,4 +85,25 @@ def test_the_report_has_every_work_and_names_its_device(device, monkeypatch, tmp
 def test_a_backend_that_cannot_serve_is_named_with_its_reason(device, monkeypatch):
     monkeypatch.setitem(device.KERNELS, "cpu", "mosaic_gpu")
     assert "it serves cuda, not cpu" in device.backends()["mosaic_gpu"]
-    assert "mosaic_gpu" in flaxnoise.backends()
+
+
+def test_a_kind_that_a_backend_refuses_is_named_and_the_rest_is_timed(
+    device, monkeypatch, tmp_path
+):
+    """As Mosaic GPU of jax before 0.12 does normals."""
+
+    def no_normals(*, kind: str, **_: object) -> str | None:
+        return "it has no normals." if kind == "normal" else None
+
+    monkeypatch.setitem(choice.BACKENDS, "xla", choice.BACKENDS["xla"]._replace(refuses=no_normals))
+    monkeypatch.setattr(device, "SHAPES", ((7,),))
+    monkeypatch.setattr(device, "LARGE", ())
+    monkeypatch.setattr(device, "SAMPLE", 1e-4)
+    monkeypatch.setitem(device.KERNELS, "cpu", "xla")
+    output = tmp_path / "device.json"
+    small = ["--elements", "4096", "--samples", "1", "--works", "dropout", "gaussian_noise"]
+    assert device.main([*small, "--output", str(output)]) == 0
+    report = json.loads(output.read_text())
+    assert "it has no normals" in report["refused"]["xla: gaussian_noise"]
+    ours = {row["work"] for row in report["rows"] if row["by"] == "xla"}
+    assert ours == {"copy", "dropout", "dropout, gradient"}

@@ -1,4 +1,4 @@
-"""The kernel is for Hopper and later: by the GPUs told, or at hand, or by what is said of them."""
+"""The kernel is for Hopper and later: by the GPUs told, by what is said, by those at hand."""
 
 import types
 
@@ -12,6 +12,7 @@ from flaxnoise.backends import choice, mosaic_gpu
 
 KEY, X = jax.random.key(0), jnp.ones((33, 129))
 CALL = "mosaic_gpu_v2"
+CALLED = {"kind": "keep", "partitioned": False, "dtype": X.dtype, "shape": X.shape, "avals": {}}
 
 
 def drop(x: jax.Array) -> jax.Array:
@@ -34,6 +35,7 @@ def at_hand(monkeypatch: pytest.MonkeyPatch, *found: types.SimpleNamespace) -> N
 
 def test_an_older_gpu_at_hand_is_refused_by_name(monkeypatch: pytest.MonkeyPatch):
     at_hand(monkeypatch, gpu("9.0"), gpu("8.0", "NVIDIA A100-SXM4-40GB"))
+    monkeypatch.delenv(mosaic_gpu.ENVIRONMENT)
     with pytest.raises(NotImplementedError, match=r"9\.0 \(Hopper\) or later.*A100.* has 8\.0"):
         lowered(lambda x: drop(x) + 1)
 
@@ -67,7 +69,7 @@ def test_what_is_said_counts(monkeypatch: pytest.MonkeyPatch, said: str, reason:
 
 def test_the_gpus_of_the_program_come_before_those_at_hand(monkeypatch: pytest.MonkeyPatch):
     """Compiling ahead of time on another machine; what is said has no say then."""
-    params = {"kind": "keep", "partitioned": False, "dtype": X.dtype, "shape": X.shape, "avals": {}}
+    params = {**CALLED, "exported": False}
     at_hand(monkeypatch, gpu("9.0"))
     reason = mosaic_gpu.refuses(**params, devices=[gpu("8.0", "A100")])
     assert reason is not None
@@ -75,6 +77,20 @@ def test_the_gpus_of_the_program_come_before_those_at_hand(monkeypatch: pytest.M
     at_hand(monkeypatch, gpu("8.0"))
     monkeypatch.setenv(mosaic_gpu.ENVIRONMENT, "8.0")
     assert mosaic_gpu.refuses(**params, devices=[gpu("9.0")]) is None
+
+
+def test_what_is_said_of_an_export_comes_first(monkeypatch: pytest.MonkeyPatch):
+    """It is for another machine than the one that jax tells."""
+    params = {**CALLED, "exported": True}
+    older, hopper = [gpu("8.0", "A100")], [gpu("9.0")]
+    assert mosaic_gpu.refuses(**params, devices=older) is None
+    monkeypatch.setenv(mosaic_gpu.ENVIRONMENT, "8.0")
+    reason = mosaic_gpu.refuses(**params, devices=hopper)
+    assert reason is not None
+    assert "FLAXNOISE_CUDA_CAPABILITY has 8.0" in reason
+    monkeypatch.delenv(mosaic_gpu.ENVIRONMENT)
+    assert "A100 has 8.0" in str(mosaic_gpu.refuses(**params, devices=older))
+    assert mosaic_gpu.refuses(**params, devices=hopper) is None
 
 
 def told_to(function, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:

@@ -87,6 +87,25 @@ def test_shards_lower_to_the_kernel(shape: tuple[int, ...], whole: tuple[int, ..
     assert CALL in lowered(lambda o: affine(o, backend="mosaic_gpu", **params), operands)
 
 
+@pytest.mark.parametrize(
+    "shape", [(1025,), (1200,), (5, 7, 36), (2047,), (2, 1023), (5123,)], ids=str
+)
+def test_sizes_between_those_of_tiles_lower_to_the_kernel(shape: tuple[int, ...]):
+    """Threads share a tile evenly, which the interpreter does not ask for."""
+    assert CALL in lowered(forced(drop), jnp.ones(shape))
+    keys = jax.random.split(KEY, 3)
+    batched = jax.vmap(lambda key: flaxnoise.dropout(key, jnp.ones(shape), 0.5))
+    assert CALL in lowered(forced(batched), keys)
+
+
+def test_a_rate_that_varies_where_the_noise_is_shared_is_refused():
+    def shared(x):
+        return flaxnoise.dropout(KEY, x, jnp.linspace(0, 1, 8), broadcast_dims=1)
+
+    with pytest.raises(NotImplementedError, match="varies along dimensions that share the noise"):
+        lowered(forced(shared), jnp.ones((2048, 8)))
+
+
 @pytest.mark.parametrize("spec", [P("a"), P(None, "b"), P("a", "b")], ids=str)
 def test_each_device_of_an_explicit_mesh_runs_the_kernel(spec: P):
     mesh = jax.make_mesh((4, 2), ("a", "b"), (AxisType.Explicit,) * 2)

@@ -10,6 +10,7 @@ import pytest
 import interpreted_gpu
 import reference
 from closeness import NOISE_ULPS
+from flaxnoise.backends import mosaic_gpu
 
 KEY = (0xFFFFFFFF, 3, 0x80000000, 7)
 RATES = (1 / 65536, 0.3, 65535 / 65536, 1e-5)
@@ -39,6 +40,21 @@ def threshold(rate: float, rank: int) -> jax.Array:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_words_are_those_of_the_reference(shape: tuple[int, ...]):
     np.testing.assert_array_equal(drawn("bits", shape), reference.bits(KEY, index(shape)))
+
+
+def test_a_tail_has_the_noise_of_its_place_wherever_the_shard_begins():
+    """Also at no multiple of four, as where a dimension is cut unevenly; (1, :2) of the whole."""
+    whole, start = (4, 3, 1502), 3 * 1502
+    words = drawn("bits", (1, 2, 1502), global_shape=whole, start=jnp.uint32([start, 0]))
+    np.testing.assert_array_equal(
+        words, reference.bits(KEY, index((1, 2, 1502)) + np.uint64(start))
+    )
+
+
+def test_no_examples():
+    call = {"kind": "bits", "shape": (2048,), "global_shape": None, "dtype": jnp.uint32}
+    words = mosaic_gpu.affine({"key": jnp.zeros((0, 4), jnp.uint32)}, **call)
+    assert words.shape == (0, 2048)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "unit_uniform"])

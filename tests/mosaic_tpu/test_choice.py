@@ -50,6 +50,25 @@ def test_small_arrays_and_small_examples_are_left_to_xla():
     assert CALL in lowered(drop, keys, shaped(64, *LARGE))
 
 
+@pytest.mark.parametrize(
+    ("shape", "chosen"),
+    [
+        ((1 << 20,), True),
+        ((4, 1 << 17), True),  # few long rows, cut into chunks
+        ((4096, 1000), True),
+        ((1_000_000,), False),  # to cut these takes XLA longer than its own form
+        ((4, 100_000), False),
+        ((8, 12, 197, 197), False),
+        ((16384, 4), False),
+        ((16, 1023), False),
+        ((15, 1024), False),
+    ],
+    ids=str,
+)
+def test_it_is_chosen_where_rows_stay_or_are_whole_chunks(shape: tuple[int, ...], chosen: bool):
+    assert (CALL in lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), shaped(*shape))) == chosen
+
+
 def test_in_64_bit_mode_the_kernel_is_the_same():
     x = shaped(*LARGE)
     with jax.enable_x64(True):

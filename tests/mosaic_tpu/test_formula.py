@@ -11,8 +11,8 @@ from flaxnoise.backends import xla
 from interpreted_tpu import drawn
 
 WORDS = (1, 2, 3, 4)
-SHAPE = (33, 128)
-I = np.arange(33 * 128, dtype=np.uint64).reshape(SHAPE)  # noqa: E741
+SHAPE = (65, 128)
+I = np.arange(65 * 128, dtype=np.uint64).reshape(SHAPE)  # noqa: E741
 T = jnp.full((1, 1), reference.threshold(0.3), jnp.uint32)
 KEY = {"key": jnp.asarray(WORDS, jnp.uint32)}
 TERMS = {"a": 0.7, "b": -1.3, "c": 0.4, "d": 2.1}

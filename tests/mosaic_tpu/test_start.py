@@ -7,7 +7,7 @@ import pytest
 import reference
 from flaxnoise.backends import mosaic_tpu, mosaic_tpu_kernel, xla
 from flaxnoise.backends.mosaic_tpu_grid import grids_of
-from flaxnoise.backends.mosaic_tpu_kernel import multiply_halves
+from flaxnoise.backends.mosaic_tpu_registers import multiply_halves
 from flaxnoise.stream.philox import PHILOX_M4x32_0, PHILOX_M4x32_1
 from interpreted_tpu import drawn
 

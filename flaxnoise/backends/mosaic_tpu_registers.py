@@ -1,0 +1,71 @@
+"""Operations on words in registers of the TPU kernel: SUBLANES rows of 128 lanes."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental.pallas import tpu as pltpu
+
+from flaxnoise.backends.mosaic_tpu_grid import LANES, SUBLANES
+
+
+def multiply_halves(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(high, low) words of a 32x32 -> 64 bit product, from products of 16-bit halves.
+
+    The sum of the middle products fits into 32 bits, or is made to by halving them.
+    """
+    upper, lower = multiplier >> 16, multiplier & 0xFFFF
+    word_upper, word_lower = word >> jnp.uint32(16), word & jnp.uint32(0xFFFF)
+    carried = (word_lower * jnp.uint32(lower)) >> jnp.uint32(16)
+    middle = word_upper * jnp.uint32(lower) + carried
+    if upper + lower <= 0xFFFF:
+        above = (middle + word_lower * jnp.uint32(upper)) >> jnp.uint32(16)
+    elif upper % 2 == 0:
+        half = word_lower * jnp.uint32(upper // 2)
+        above = ((middle >> jnp.uint32(1)) + half) >> jnp.uint32(15)
+    else:
+        other = word_lower * jnp.uint32(upper) + (middle & jnp.uint32(0xFFFF))
+        above = (middle >> jnp.uint32(16)) + (other >> jnp.uint32(16))
+    return word_upper * jnp.uint32(upper) + above, word * jnp.uint32(multiplier)
+
+
+def spread(words: Sequence[jax.Array]) -> list[jax.Array]:
+    """Four words of 128 blocks → the words of four tiles, in the order of their elements.
+
+    Tile q takes from lanes 32q to 32q + 31. Word w is rotated by 32w lanes, so that one register
+    per tile holds all it needs, and a gather puts them in order.
+    """
+    lane = iota(1)
+    quarter = lane >> jnp.uint32(5)
+    odd, upper = (quarter & jnp.uint32(1)) != 0, (quarter & jnp.uint32(2)) != 0
+    rotated = [words[0], *(pltpu.roll(words[w], 32 * w, 1) for w in (1, 2, 3))]
+    half = [jnp.where(odd, rotated[(i + 1) % 4], rotated[i]) for i in range(4)]
+    tiles = []
+    for q in range(4):
+        mine = jnp.where(upper, half[(2 - q) % 4], half[-q % 4])
+        source = (((lane + jnp.uint32(q)) & jnp.uint32(3)) << jnp.uint32(5)) | (
+            lane >> jnp.uint32(2)
+        )
+        tiles.append(
+            jnp.take_along_axis(mine, source.astype(jnp.int32), axis=1, mode="promise_in_bounds")
+        )
+    return tiles
+
+
+def swapped(word: jax.Array) -> jax.Array:
+    """The halves of each word, exchanged."""
+    return (word << jnp.uint32(16)) | (word >> jnp.uint32(16))
+
+
+def iota(axis: int) -> jax.Array:
+    """uint32[SUBLANES, 128]: the row (axis 0) or the lane (axis 1)."""
+    return lax.broadcasted_iota(jnp.int32, (SUBLANES, LANES), axis).astype(jnp.uint32)
+
+
+def sum64(
+    a: tuple[jax.Array, jax.Array], b: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """The sum of two numbers of 64 bits, each as (low, high) words."""
+    low = a[0] + b[0]
+    return low, a[1] + b[1] + (low < b[0]).astype(jnp.uint32)
