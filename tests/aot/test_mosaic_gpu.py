@@ -105,5 +105,5 @@ def test_an_older_gpu_is_refused_ahead_of_time_whatever_is_said(gpu_wheels: dict
 
 def test_compiling_for_an_older_gpu_would_end_the_process(gpu_wheels: dict[str, str]):
     """Why they are refused before Mosaic is asked."""
-    unchecked = "mosaic_gpu._device_refuses = lambda devices: None"
+    unchecked = "mosaic_gpu._device_refuses = lambda *_: None"
     assert "LLVM ERROR: Cannot select" in compiled_for_a100(gpu_wheels, unchecked)
