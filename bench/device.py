@@ -143,6 +143,7 @@ def errors(name: str, refused: dict[str, str]) -> Iterator[str]:
         if not np.array_equal(on(name, dropout)(key, half), product.astype(jnp.bfloat16)):
             yield f"{name}: dropout in bfloat16 of {shape}"
         n = reference.normal(words, i)
+        # Ulps of n, and of a sum in which n, below 7, counts a tenth.
         for what, function, expected, scale in (
             ("normals", lambda key, x: flaxnoise.random.normal(key, x.shape), n, n),
             ("gaussian_noise", gaussian_noise, x + STDDEV * n, abs(x) + 1),
