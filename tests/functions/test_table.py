@@ -34,7 +34,9 @@ def test_every_function_has_a_row():
         for name in noise_functions()
         if name not in rows and f"flaxnoise.{name}" not in elsewhere
     ]
-    assert not missing, f"add a row to tests/cases.py, or a file to tests/family, for {missing}"
+    assert not missing, (
+        f"add a row to tests/support/cases.py, or a file to tests/family, for {missing}"
+    )
 
 
 def test_a_function_without_a_row_is_noticed(monkeypatch: pytest.MonkeyPatch):
@@ -42,7 +44,7 @@ def test_a_function_without_a_row_is_noticed(monkeypatch: pytest.MonkeyPatch):
         """A new noise."""
 
     monkeypatch.setattr(flaxnoise, "pepper", pepper, raising=False)
-    with pytest.raises(AssertionError, match=r"add a row to tests/cases.py.*'pepper'"):
+    with pytest.raises(AssertionError, match=r"add a row to tests/support/cases.py.*'pepper'"):
         test_every_function_has_a_row()
 
 

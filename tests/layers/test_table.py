@@ -14,7 +14,7 @@ ROW_NAMES = {row.name for row in ROWS} | set(ELSEWHERE)
 @every_api
 def test_every_layer_has_a_row(api: Api):
     missing = sorted(api.public() - ROW_NAMES)
-    assert not missing, f"add a row to tests/cases.py, or to ELSEWHERE, for {missing}"
+    assert not missing, f"add a row to tests/support/cases.py, or to ELSEWHERE, for {missing}"
 
 
 @every_api
@@ -32,7 +32,9 @@ def test_every_noise_function_has_a_row():
     }
     layers = {name.lower() for name in ROW_NAMES} | {"residualdroppath"}
     missing = sorted(name for name in noises if name.replace("_", "") not in layers)
-    assert not missing, f"add a row to tests/cases.py, and a layer in each API, for {missing}"
+    assert not missing, (
+        f"add a row to tests/support/cases.py, and a layer in each API, for {missing}"
+    )
 
 
 def test_both_apis_have_the_same_layers():

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ROOT / "scripts" / "train_distributed.py"
 SECONDS = 240  # for a few seconds' work, on a machine that is busy with other things
 
