@@ -1,7 +1,4 @@
-"""The noise itself, as values: what the functions of flaxnoise use under the same key.
-
-Unlike jax.random, the numbers of an element depend on the key and the element's linear index alone.
-"""
+"""Draws from the stream: words, masks, normals, uniforms and Laplace noise of a shape."""
 
 import functools
 import operator

@@ -1,0 +1,12 @@
+"""The stream as values: what the functions of flaxnoise use under the same key.
+
+Unlike jax.random, an element's numbers depend on the key and on the element's linear index alone.
+"""
+
+from flaxnoise.random.values import bits as bits
+from flaxnoise.random.values import keep_mask as keep_mask
+from flaxnoise.random.values import laplace as laplace
+from flaxnoise.random.values import normal as normal
+from flaxnoise.random.values import realised_rate as realised_rate
+from flaxnoise.random.values import signed_uniform as signed_uniform
+from flaxnoise.random.values import uniform as uniform
