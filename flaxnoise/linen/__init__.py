@@ -22,16 +22,25 @@ anything again. A learned parameter goes in likewise; the module around the laye
     >>> y = model.apply(variables, x, jnp.array(10), train=True, rngs={"dropout": key})
 """
 
-from flaxnoise.linen.consistent import ConsistentDropout as ConsistentDropout
-from flaxnoise.linen.core import Dropout as Dropout
-from flaxnoise.linen.core import GaussianDropout as GaussianDropout
-from flaxnoise.linen.core import GaussianNoise as GaussianNoise
-from flaxnoise.linen.core import MaskedGaussianNoise as MaskedGaussianNoise
-from flaxnoise.linen.elementwise import AlphaDropout as AlphaDropout
-from flaxnoise.linen.elementwise import LaplaceNoise as LaplaceNoise
-from flaxnoise.linen.elementwise import MultiplicativeUniform as MultiplicativeUniform
-from flaxnoise.linen.elementwise import SaltAndPepperNoise as SaltAndPepperNoise
-from flaxnoise.linen.elementwise import UniformNoise as UniformNoise
+from flaxnoise.linen.additive import LaplaceNoise as LaplaceNoise
+from flaxnoise.linen.additive import MultiplicativeUniform as MultiplicativeUniform
+from flaxnoise.linen.additive import SaltAndPepperNoise as SaltAndPepperNoise
+from flaxnoise.linen.additive import UniformNoise as UniformNoise
+from flaxnoise.linen.alpha import AlphaDropout as AlphaDropout
+from flaxnoise.linen.alpha import FeatureAlphaDropout as FeatureAlphaDropout
+from flaxnoise.linen.block import DropBlock1D as DropBlock1D
+from flaxnoise.linen.block import DropBlock2D as DropBlock2D
+from flaxnoise.linen.block import DropBlock3D as DropBlock3D
+from flaxnoise.linen.depth import DropPath as DropPath
+from flaxnoise.linen.dropout import AttentionDropout as AttentionDropout
+from flaxnoise.linen.dropout import ConsistentDropout as ConsistentDropout
+from flaxnoise.linen.dropout import Dropout as Dropout
+from flaxnoise.linen.dropout import SpatialDropout1D as SpatialDropout1D
+from flaxnoise.linen.dropout import SpatialDropout2D as SpatialDropout2D
+from flaxnoise.linen.dropout import SpatialDropout3D as SpatialDropout3D
+from flaxnoise.linen.gaussian import GaussianDropout as GaussianDropout
+from flaxnoise.linen.gaussian import GaussianNoise as GaussianNoise
+from flaxnoise.linen.gaussian import MaskedGaussianNoise as MaskedGaussianNoise
 from flaxnoise.linen.gradient import ActivityRegularization as ActivityRegularization
 from flaxnoise.linen.gradient import GradientNoise as GradientNoise
 from flaxnoise.linen.gradient import GradientReversal as GradientReversal
@@ -42,15 +51,6 @@ from flaxnoise.linen.learned import NoisyDense as NoisyDense
 from flaxnoise.linen.learned import VariationalDropout as VariationalDropout
 from flaxnoise.linen.replacement import dot_product_attention as dot_product_attention
 from flaxnoise.linen.replacement import replace_dropout as replace_dropout
-from flaxnoise.linen.structured import AttentionDropout as AttentionDropout
-from flaxnoise.linen.structured import DropBlock1D as DropBlock1D
-from flaxnoise.linen.structured import DropBlock2D as DropBlock2D
-from flaxnoise.linen.structured import DropBlock3D as DropBlock3D
-from flaxnoise.linen.structured import DropPath as DropPath
-from flaxnoise.linen.structured import FeatureAlphaDropout as FeatureAlphaDropout
-from flaxnoise.linen.structured import SpatialDropout1D as SpatialDropout1D
-from flaxnoise.linen.structured import SpatialDropout2D as SpatialDropout2D
-from flaxnoise.linen.structured import SpatialDropout3D as SpatialDropout3D
-from flaxnoise.linen.text import TokenDropout as TokenDropout
-from flaxnoise.linen.text import WordDropout as WordDropout
+from flaxnoise.linen.tokens import TokenDropout as TokenDropout
+from flaxnoise.linen.tokens import WordDropout as WordDropout
 from flaxnoise.linen.weights import WeightNoise as WeightNoise

@@ -21,16 +21,25 @@ A parameter that is a Param is learned:
     ()
 """
 
-from flaxnoise.nnx.consistent import ConsistentDropout as ConsistentDropout
-from flaxnoise.nnx.core import Dropout as Dropout
-from flaxnoise.nnx.core import GaussianDropout as GaussianDropout
-from flaxnoise.nnx.core import GaussianNoise as GaussianNoise
-from flaxnoise.nnx.core import MaskedGaussianNoise as MaskedGaussianNoise
-from flaxnoise.nnx.elementwise import AlphaDropout as AlphaDropout
-from flaxnoise.nnx.elementwise import LaplaceNoise as LaplaceNoise
-from flaxnoise.nnx.elementwise import MultiplicativeUniform as MultiplicativeUniform
-from flaxnoise.nnx.elementwise import SaltAndPepperNoise as SaltAndPepperNoise
-from flaxnoise.nnx.elementwise import UniformNoise as UniformNoise
+from flaxnoise.nnx.additive import LaplaceNoise as LaplaceNoise
+from flaxnoise.nnx.additive import MultiplicativeUniform as MultiplicativeUniform
+from flaxnoise.nnx.additive import SaltAndPepperNoise as SaltAndPepperNoise
+from flaxnoise.nnx.additive import UniformNoise as UniformNoise
+from flaxnoise.nnx.alpha import AlphaDropout as AlphaDropout
+from flaxnoise.nnx.alpha import FeatureAlphaDropout as FeatureAlphaDropout
+from flaxnoise.nnx.block import DropBlock1D as DropBlock1D
+from flaxnoise.nnx.block import DropBlock2D as DropBlock2D
+from flaxnoise.nnx.block import DropBlock3D as DropBlock3D
+from flaxnoise.nnx.depth import DropPath as DropPath
+from flaxnoise.nnx.dropout import AttentionDropout as AttentionDropout
+from flaxnoise.nnx.dropout import ConsistentDropout as ConsistentDropout
+from flaxnoise.nnx.dropout import Dropout as Dropout
+from flaxnoise.nnx.dropout import SpatialDropout1D as SpatialDropout1D
+from flaxnoise.nnx.dropout import SpatialDropout2D as SpatialDropout2D
+from flaxnoise.nnx.dropout import SpatialDropout3D as SpatialDropout3D
+from flaxnoise.nnx.gaussian import GaussianDropout as GaussianDropout
+from flaxnoise.nnx.gaussian import GaussianNoise as GaussianNoise
+from flaxnoise.nnx.gaussian import MaskedGaussianNoise as MaskedGaussianNoise
 from flaxnoise.nnx.gradient import ActivityRegularization as ActivityRegularization
 from flaxnoise.nnx.gradient import GradientNoise as GradientNoise
 from flaxnoise.nnx.gradient import GradientReversal as GradientReversal
@@ -41,15 +50,6 @@ from flaxnoise.nnx.learned import NoisyDense as NoisyDense
 from flaxnoise.nnx.learned import VariationalDropout as VariationalDropout
 from flaxnoise.nnx.replacement import dot_product_attention as dot_product_attention
 from flaxnoise.nnx.replacement import replace_dropout as replace_dropout
-from flaxnoise.nnx.structured import AttentionDropout as AttentionDropout
-from flaxnoise.nnx.structured import DropBlock1D as DropBlock1D
-from flaxnoise.nnx.structured import DropBlock2D as DropBlock2D
-from flaxnoise.nnx.structured import DropBlock3D as DropBlock3D
-from flaxnoise.nnx.structured import DropPath as DropPath
-from flaxnoise.nnx.structured import FeatureAlphaDropout as FeatureAlphaDropout
-from flaxnoise.nnx.structured import SpatialDropout1D as SpatialDropout1D
-from flaxnoise.nnx.structured import SpatialDropout2D as SpatialDropout2D
-from flaxnoise.nnx.structured import SpatialDropout3D as SpatialDropout3D
-from flaxnoise.nnx.text import TokenDropout as TokenDropout
-from flaxnoise.nnx.text import WordDropout as WordDropout
+from flaxnoise.nnx.tokens import TokenDropout as TokenDropout
+from flaxnoise.nnx.tokens import WordDropout as WordDropout
 from flaxnoise.nnx.weights import WeightNoise as WeightNoise

@@ -10,7 +10,7 @@ from flax import nnx
 from flax.nnx.nn.attention import dot_product_attention_weights
 
 from flaxnoise import functional
-from flaxnoise.nnx.core import Dropout
+from flaxnoise.nnx.dropout import Dropout
 
 Model = TypeVar("Model")
 

@@ -1,34 +1,7 @@
-"""Dropout and normal noise."""
-
-from typing import ClassVar
+"""Normal noise."""
 
 from flaxnoise import functional
 from flaxnoise.linen.base import Noise, Rate, Shared, Stddev
-
-
-class Dropout(Noise, Shared, Rate):
-    """Drops elements and scales the rest: y = x·keep/P(keep).
-
-    The layer of ``flaxnoise.dropout``. A model that used flax.linen.Dropout needs a change of
-    import alone. What differs is the noise, that rates 0 and 1 take a key from the stream where
-    there is one, and that wrong arguments raise, integer input
-    at rate 0 included.
-
-    Attributes:
-        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
-        broadcast_dims: dimensions along which the noise is shared.
-        deterministic: if true, the layer returns its inputs. Here, or at call time.
-        rng_collection: name of the stream in the rngs of init and apply.
-
-    Example:
-        >>> dropout = flaxnoise.linen.Dropout(0.5)
-        >>> y = dropout.apply({}, x, deterministic=False, rngs={"dropout": key})
-        >>> dropout.apply({}, x, deterministic=True) is x
-        True
-    """
-
-    _function = staticmethod(functional.dropout)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class GaussianDropout(Noise, Shared, Rate):

@@ -1,38 +1,7 @@
-"""Dropout and normal noise."""
-
-from typing import ClassVar
+"""Normal noise."""
 
 from flaxnoise import functional
 from flaxnoise.nnx.base import Number, Shared
-
-
-class Dropout(Shared):
-    """Drops elements and scales the rest: y = x·keep/P(keep).
-
-    The layer of ``flaxnoise.dropout``. A model that used flax.nnx.Dropout needs a change of import
-    alone, and its checkpoints fit. What differs is the noise, that rates 0 and 1 take a key from
-    the stream where there is one, and that wrong arguments raise, integer input
-    at rate 0 included.
-
-    Args:
-        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
-        broadcast_dims: dimensions along which the noise is shared.
-        deterministic: if true, the layer returns its inputs; set by ``train()`` and ``eval()``.
-        rng_collection: name of the stream in an Rngs.
-        rngs: an Rngs or RngStream, of which the layer takes a fork, or a key for a new stream.
-
-    Example:
-        >>> from flax import nnx
-        >>> dropout = flaxnoise.nnx.Dropout(0.5, rngs=nnx.Rngs(0))
-        >>> y = dropout(x)
-        >>> dropout.eval()
-        >>> dropout(x) is x
-        True
-    """
-
-    rate: Number = None
-    _function = staticmethod(functional.dropout)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class GaussianDropout(Shared):

@@ -1,0 +1,143 @@
+"""Dropout, of elements, feature maps, attention weights, and with a mask that stays."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import jax
+from flax import linen as nn
+from flax.core.scope import LazyRng
+
+from flaxnoise import functional
+from flaxnoise.linen.base import Noise, Rate, Shared
+
+
+class Dropout(Noise, Shared, Rate):
+    """Drops elements and scales the rest: y = x·keep/P(keep).
+
+    The layer of ``flaxnoise.dropout``. A model that used flax.linen.Dropout needs a change of
+    import alone. What differs is the noise, that rates 0 and 1 take a key from the stream where
+    there is one, and that wrong arguments raise, integer input
+    at rate 0 included.
+
+    Attributes:
+        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
+        broadcast_dims: dimensions along which the noise is shared.
+        deterministic: if true, the layer returns its inputs. Here, or at call time.
+        rng_collection: name of the stream in the rngs of init and apply.
+
+    Example:
+        >>> dropout = flaxnoise.linen.Dropout(0.5)
+        >>> y = dropout.apply({}, x, deterministic=False, rngs={"dropout": key})
+        >>> dropout.apply({}, x, deterministic=True) is x
+        True
+    """
+
+    _function = staticmethod(functional.dropout)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+
+class SpatialDropout1D(Noise, Rate):
+    """Drops whole feature maps of sequences [*batch, time, features].
+
+    The layer of ``flaxnoise.spatial_dropout_1d``.
+
+    Attributes:
+        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        deterministic, rng_collection: as in ``Dropout``.
+
+    Example:
+        >>> noise = flaxnoise.linen.SpatialDropout1D(0.5, deterministic=False)
+        >>> y = noise.apply({}, jnp.ones((4, 7, 3)), rngs={"dropout": key})
+    """
+
+    _function = staticmethod(functional.spatial_dropout_1d)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+
+class SpatialDropout2D(Noise, Rate):
+    """Drops whole feature maps of images [*batch, height, width, features].
+
+    The layer of ``flaxnoise.spatial_dropout_2d``.
+
+    Attributes:
+        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        deterministic, rng_collection: as in ``Dropout``.
+
+    Example:
+        >>> noise = flaxnoise.linen.SpatialDropout2D(0.5, deterministic=False)
+        >>> y = noise.apply({}, jnp.ones((4, 7, 7, 3)), rngs={"dropout": key})
+    """
+
+    _function = staticmethod(functional.spatial_dropout_2d)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+
+class SpatialDropout3D(Noise, Rate):
+    """Drops whole feature maps of volumes [*batch, depth, height, width, features].
+
+    The layer of ``flaxnoise.spatial_dropout_3d``.
+
+    Attributes:
+        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        deterministic, rng_collection: as in ``Dropout``.
+
+    Example:
+        >>> noise = flaxnoise.linen.SpatialDropout3D(0.5, deterministic=False)
+        >>> y = noise.apply({}, jnp.ones((2, 5, 7, 7, 3)), rngs={"dropout": key})
+    """
+
+    _function = staticmethod(functional.spatial_dropout_3d)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+
+class AttentionDropout(Noise, Rate):
+    """Drops attention weights [*batch, heads, queries, keys] and scales the rest.
+
+    The layer of ``flaxnoise.attention_dropout``.
+
+    Attributes:
+        rate: share of the weights dropped, in [0, 1]. Here, or at call time.
+        broadcast_dropout: whether batch and heads share one mask.
+        deterministic, rng_collection: as in ``Dropout``.
+
+    Example:
+        >>> noise = flaxnoise.linen.AttentionDropout(0.1, deterministic=False)
+        >>> y = noise.apply({}, jnp.ones((2, 4, 9, 9)) / 9, rngs={"dropout": key})
+    """
+
+    broadcast_dropout: bool = False
+    _function = staticmethod(functional.attention_dropout)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+
+class ConsistentDropout(Noise, Rate):
+    """Drops the same elements in every call of one init or apply: y = x·keep/P(keep).
+
+    One mask over time steps, over calls, and, by default, over the batch: so that each mask is one
+    network, in Monte-Carlo dropout as well as in a recurrent network. Inside flax.linen.scan,
+    ``split_rngs={"dropout": False}`` keeps the mask over the steps. Gal and Ghahramani, "A
+    theoretically grounded application of dropout in recurrent neural networks", NeurIPS 2016.
+
+    Attributes:
+        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
+        broadcast_dims: dimensions along which the mask is shared; by default the first, the batch.
+        deterministic, rng_collection: as in ``Dropout``.
+
+    Example:
+        >>> dropout = flaxnoise.linen.ConsistentDropout(0.5, deterministic=False)
+        >>> bound = dropout.bind({}, rngs={"dropout": key})
+        >>> bool((bound(x) == bound(x)).all())
+        True
+    """
+
+    broadcast_dims: int | Sequence[int] = 0
+    _function = staticmethod(functional.dropout)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+    @nn.nowrap
+    def _next_key(self, arguments: Mapping[str, Any]) -> jax.Array:
+        names = [name for name in (self.rng_collection, "params") if self.has_rng(name)]
+        if self.scope is None or not names:
+            return super()._next_key(arguments)
+        # Count 0, which make_rng never uses, and which stays the same.
+        return LazyRng.create(self.scope.rngs[names[0]], 0).as_jax_rng()

@@ -1,0 +1,165 @@
+"""Dropout, of elements, feature maps, attention weights, and with a mask that stays."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+import jax
+from flax import nnx
+
+from flaxnoise import functional
+from flaxnoise.nnx.base import Noise, Number, Shared, Streams
+
+
+class Dropout(Shared):
+    """Drops elements and scales the rest: y = x·keep/P(keep).
+
+    The layer of ``flaxnoise.dropout``. A model that used flax.nnx.Dropout needs a change of import
+    alone, and its checkpoints fit. What differs is the noise, that rates 0 and 1 take a key from
+    the stream where there is one, and that wrong arguments raise, integer input
+    at rate 0 included.
+
+    Args:
+        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
+        broadcast_dims: dimensions along which the noise is shared.
+        deterministic: if true, the layer returns its inputs; set by ``train()`` and ``eval()``.
+        rng_collection: name of the stream in an Rngs.
+        rngs: an Rngs or RngStream, of which the layer takes a fork, or a key for a new stream.
+
+    Example:
+        >>> from flax import nnx
+        >>> dropout = flaxnoise.nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+        >>> y = dropout(x)
+        >>> dropout.eval()
+        >>> dropout(x) is x
+        True
+    """
+
+    rate: Number = None
+    _function = staticmethod(functional.dropout)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+
+class SpatialDropout1D(Noise):
+    """Drops whole feature maps of sequences [*batch, time, features].
+
+    The layer of ``flaxnoise.spatial_dropout_1d``.
+
+    Args:
+        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        deterministic, rng_collection, rngs: as in ``Dropout``.
+
+    Example:
+        >>> from flax import nnx
+        >>> noise = flaxnoise.nnx.SpatialDropout1D(0.5, rngs=nnx.Rngs(0))
+        >>> y = noise(jnp.ones((4, 7, 3)))
+    """
+
+    rate: Number = None
+    _function = staticmethod(functional.spatial_dropout_1d)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+
+class SpatialDropout2D(Noise):
+    """Drops whole feature maps of images [*batch, height, width, features].
+
+    The layer of ``flaxnoise.spatial_dropout_2d``.
+
+    Args:
+        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        deterministic, rng_collection, rngs: as in ``Dropout``.
+
+    Example:
+        >>> from flax import nnx
+        >>> noise = flaxnoise.nnx.SpatialDropout2D(0.5, rngs=nnx.Rngs(0))
+        >>> y = noise(jnp.ones((4, 7, 7, 3)))
+    """
+
+    rate: Number = None
+    _function = staticmethod(functional.spatial_dropout_2d)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+
+class SpatialDropout3D(Noise):
+    """Drops whole feature maps of volumes [*batch, depth, height, width, features].
+
+    The layer of ``flaxnoise.spatial_dropout_3d``.
+
+    Args:
+        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        deterministic, rng_collection, rngs: as in ``Dropout``.
+
+    Example:
+        >>> from flax import nnx
+        >>> noise = flaxnoise.nnx.SpatialDropout3D(0.5, rngs=nnx.Rngs(0))
+        >>> y = noise(jnp.ones((2, 5, 7, 7, 3)))
+    """
+
+    rate: Number = None
+    _function = staticmethod(functional.spatial_dropout_3d)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+
+class AttentionDropout(Noise):
+    """Drops attention weights [*batch, heads, queries, keys] and scales the rest.
+
+    The layer of ``flaxnoise.attention_dropout``.
+
+    Args:
+        rate: share of the weights dropped, in [0, 1]. Here, or at call time.
+        broadcast_dropout: whether batch and heads share one mask.
+        deterministic, rng_collection, rngs: as in ``Dropout``.
+
+    Example:
+        >>> from flax import nnx
+        >>> noise = flaxnoise.nnx.AttentionDropout(0.1, rngs=nnx.Rngs(0))
+        >>> y = noise(jnp.ones((2, 4, 9, 9)) / 9)
+    """
+
+    rate: Number = None
+    _: dataclasses.KW_ONLY
+    broadcast_dropout: bool = False
+    _function = staticmethod(functional.attention_dropout)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+
+class HeldKey(nnx.RngState):
+    """The key of a mask that is in use."""
+
+
+class ConsistentDropout(Shared):
+    """Drops the same elements in every call, until ``resample``: y = x·keep/P(keep).
+
+    One mask over time steps, over calls, and, by default, over the batch: so that each mask is one
+    network, in Monte-Carlo dropout as well as in a recurrent network. Gal and Ghahramani, "A
+    theoretically grounded application of dropout in recurrent neural networks", NeurIPS 2016.
+
+    Args:
+        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
+        broadcast_dims: dimensions along which the mask is shared; by default the first, the batch.
+        deterministic, rng_collection, rngs: as in ``Dropout``; rngs must be given.
+
+    Example:
+        >>> from flax import nnx
+        >>> dropout = flaxnoise.nnx.ConsistentDropout(0.5, rngs=nnx.Rngs(0))
+        >>> bool((dropout(x) == dropout(x)).all())
+        True
+        >>> dropout.resample()
+    """
+
+    rate: Number = None
+    _: dataclasses.KW_ONLY
+    broadcast_dims: int | Sequence[int] = 0
+    _function = staticmethod(functional.dropout)
+    _certain: ClassVar = {"rate": (0, 1)}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.held = HeldKey(super()._next_key(None, {}), tag=self.rng_collection)
+
+    def resample(self, rngs: Streams | None = None) -> None:
+        """Draws another mask, from the layer's own stream unless another is given."""
+        self.held.set_value(super()._next_key(rngs, {}))
+
+    def _next_key(self, rngs: Streams | None, arguments: object) -> jax.Array:
+        return self.held.get_value() if rngs is None else super()._next_key(rngs, {})
