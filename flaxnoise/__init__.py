@@ -6,7 +6,6 @@ from flaxnoise.affine.shard import local_shard as local_shard
 from flaxnoise.affine.sharding import partition_kernels as partition_kernels
 from flaxnoise.backends.choice import backend as backend
 from flaxnoise.backends.choice import backends as backends
-from flaxnoise.batch_of_keys import per_example as per_example
 from flaxnoise.functional import activity_regularization as activity_regularization
 from flaxnoise.functional import alpha_dropout as alpha_dropout
 from flaxnoise.functional import attention_dropout as attention_dropout
@@ -39,7 +38,8 @@ from flaxnoise.functional import uniform_noise as uniform_noise
 from flaxnoise.functional import variational_dropout as variational_dropout
 from flaxnoise.functional import variational_dropout_kl as variational_dropout_kl
 from flaxnoise.functional import word_dropout as word_dropout
-from flaxnoise.monte_carlo import MonteCarlo as MonteCarlo
-from flaxnoise.monte_carlo import mc_apply as mc_apply
+from flaxnoise.transforms import MonteCarlo as MonteCarlo
+from flaxnoise.transforms import mc_apply as mc_apply
+from flaxnoise.transforms import per_example as per_example
 
 __version__ = "0.1.0"

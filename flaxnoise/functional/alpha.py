@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from flaxnoise import arguments
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import apply, precision
-from flaxnoise.functional.spatial import between_batch_and_features
 from flaxnoise.stream.threshold import realised_rate, threshold
 
 # α′ = −λα, the value that SELU saturates at (Klambauer et al. 2017).
@@ -81,10 +80,16 @@ def feature_alpha_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLi
     """
     owner = "feature_alpha_dropout"
     x = arguments.inexact(owner, x, complex_too=False)
-    dims = between_batch_and_features(owner, x)
+    dims = _between_batch_and_features(owner, x)
     arguments.rate(owner, rate, x.shape)
     key = arguments.single_key(owner, key)
     return x if arguments.is_zero(rate) else _alpha_dropout(key, x, rate, dims)
+
+
+def _between_batch_and_features(owner: str, x: jax.Array) -> tuple[int, ...]:
+    """All dimensions but the first and the last."""
+    arguments.at_least_dimensions(owner, x, 2)
+    return tuple(range(1, x.ndim - 1))
 
 
 @functools.partial(jax.jit, static_argnames="dims", inline=FLAT)

@@ -3,7 +3,7 @@
 import jax
 
 from flaxnoise import arguments
-from flaxnoise.functional.zeroing import scaled_dropout
+from flaxnoise.functional.dropout import scaled_dropout
 
 
 def attention_dropout(

@@ -10,7 +10,7 @@ from jax.core import Tracer
 
 from flaxnoise import arguments, random
 from flaxnoise.affine.inlining import FLAT
-from flaxnoise.functional.zeroing import scaled_dropout
+from flaxnoise.functional.dropout import scaled_dropout
 
 
 def token_dropout(

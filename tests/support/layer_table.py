@@ -39,9 +39,11 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(
         ("ActivityRegularization", "GradientNoise", "GradientReversal", "GradientScale"),
-        "../family/test_gradient_layers.py",
+        "../family/test_gradient.py",
     ),
-    **dict.fromkeys(("ConcreteDropout", "VariationalDropout"), "../family/test_learned_noise.py"),
+    **dict.fromkeys(
+        ("ConcreteDropout", "VariationalDropout"), "../family/test_variational_and_concrete.py"
+    ),
     "ConsistentDropout": "../family/test_consistent.py",
     "NoisyDense": "../family/test_noisy_dense.py",
     "WeightNoise": "../family/test_weights.py",

@@ -1,13 +1,25 @@
-"""Uniform noise, added or multiplied, and Laplace noise."""
+"""Additive noise other than normal: uniform (multiplied, too), Laplace, salt and pepper."""
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from flaxnoise import arguments
 from flaxnoise.affine.inlining import FLAT
-from flaxnoise.functional.formula import apply, finite, precision
+from flaxnoise.functional.formula import (
+    Place,
+    apply,
+    apply_at,
+    bernoulli,
+    explicit_sharding,
+    finite,
+    placed,
+    precision,
+)
 from flaxnoise.stream.noise import Kind
 
 
@@ -115,6 +127,52 @@ def laplace_noise(
     return _scaled("laplace_noise", "laplace", key, x, scale, broadcast_dims, "d")
 
 
+def salt_and_pepper_noise(
+    key: jax.Array,
+    x: jax.Array,
+    rate: jax.typing.ArrayLike,
+    low: jax.typing.ArrayLike = 0.0,
+    high: jax.typing.ArrayLike = 1.0,
+    *,
+    broadcast_dims: int | Sequence[int] = (),
+) -> jax.Array:
+    """Replaces a share of the elements by low or high, half of it each; the others stay x.
+
+    The elements replaced are those that ``dropout`` with the same key and rate drops; those that it
+    drops at half the rate, too, become low. Nothing is scaled. Rate 0 gives x.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        x: floating array of any shape.
+        rate: share of the elements replaced, in [0, 1], as in ``dropout``. Has no gradient.
+        low: value of the pepper: finite; a number, or an array that broadcasts to x. May be traced
+            or learned: it has a true gradient. A traced one is not checked: where it is not finite
+            it counts as 0.
+        high: value of the salt, likewise.
+        broadcast_dims: dimensions along which the choice is shared.
+
+    Returns:
+        An array of x's shape and dtype.
+
+    Raises:
+        TypeError: key is no key, x is not floating, rate, low or high is not real, broadcast_dims
+            are not integers.
+        ValueError: rate outside [0, 1], low or high not finite, one of them not broadcastable to x,
+            a batch of keys, broadcast_dims out of range or repeated.
+
+    Example:
+        >>> y = flaxnoise.salt_and_pepper_noise(key, x, rate=0.1, low=-1.0, high=1.0)
+    """
+    owner = "salt_and_pepper_noise"
+    x = arguments.inexact(owner, x, complex_too=False)
+    arguments.rate(owner, rate, x.shape)
+    arguments.finite(owner, "low", low, x.shape)
+    arguments.finite(owner, "high", high, x.shape)
+    dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
+    key = arguments.single_key(owner, key)
+    return x if arguments.is_zero(rate) else _salt_and_pepper(key, x, rate, low, high, dims)
+
+
 def _scaled(
     owner: str,
     kind: Kind,
@@ -141,3 +199,54 @@ def _apply(
     coefficient: str,
 ) -> jax.Array:
     return apply(kind, key, x, dims, a=1.0, **{coefficient: finite(scale, precision(x))})
+
+
+@functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
+def _salt_and_pepper(
+    key: jax.Array,
+    x: jax.Array,
+    rate: jax.Array,
+    low: jax.Array,
+    high: jax.Array,
+    dims: tuple[int, ...],
+) -> jax.Array:
+    # One number an element: what is dropped at half the rate is dropped at the whole one, too.
+    whole, _ = bernoulli(rate, dtype=precision(x))
+    half, _ = bernoulli(jnp.where(rate < 1, rate, 1) / 2, dtype=precision(x))
+    high, low = (finite(value, precision(x)) for value in (high, low))
+    words, place = placed(key, x, dims)
+    salted = _replaced(words, x, whole, high, dims, place)
+    return _replaced(words, salted, half, low, dims, place)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(4, 5))
+def _replaced(
+    words: dict[str, jax.Array],
+    x: jax.Array,
+    drop: jax.Array,
+    value: jax.Array,
+    dims: tuple[int, ...],
+    place: Place,
+) -> jax.Array:
+    """Gives x where kept, the value where dropped."""
+    return apply_at("keep", words, place, x, dims, threshold=drop, b=1.0, c=value, d=-value)
+
+
+def _replaced_jvp(
+    dims: tuple[int, ...], place: Place, primals: Any, tangents: Any
+) -> tuple[Any, Any]:
+    # By way of c and d the gradient of value would be the difference of two sums.
+    (words, x, drop, value), (_, dx, _, dvalue) = primals, tangents
+    draw = functools.partial(apply_at, "keep", words, place, dims=dims, threshold=drop)
+    parts = []
+    if not isinstance(dx, SymbolicZero):
+        parts.append(draw(dx, b=1.0))
+    if not isinstance(dvalue, SymbolicZero):
+        # In the precision of value, so that its gradient is not summed in that of x.
+        everywhere = jnp.broadcast_to(dvalue, x.shape, out_sharding=explicit_sharding(x))
+        parts.append(draw(everywhere, a=1.0, b=-1.0).astype(x.dtype))
+    dy = functools.reduce(jnp.add, parts) if parts else jnp.zeros_like(x)
+    return _replaced(words, x, drop, value, dims, place), dy
+
+
+_replaced.defjvp(_replaced_jvp, symbolic_zeros=True)

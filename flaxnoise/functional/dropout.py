@@ -1,9 +1,60 @@
-"""Dropout of whole feature maps: the mask is shared along the dimensions of space."""
+"""Dropout, of elements or of whole feature maps."""
+
+import functools
+from collections.abc import Sequence
 
 import jax
 
 from flaxnoise import arguments
-from flaxnoise.functional.zeroing import scaled_dropout
+from flaxnoise.affine.inlining import FLAT
+from flaxnoise.functional.formula import apply, bernoulli, precision
+
+
+def dropout(
+    key: jax.Array,
+    x: jax.Array,
+    rate: jax.typing.ArrayLike,
+    *,
+    broadcast_dims: int | Sequence[int] = (),
+) -> jax.Array:
+    """Drops elements and scales the rest: y = x·keep/P(keep), P(keep) = 1 − rate.
+
+    An element that is dropped is 0 whatever x was, inf and NaN included, and so is its gradient.
+    Rate 0 gives x itself and rate 1 zeros. The rate, as a float32, is realised to 1 part in 128
+    or better of itself and of 1 − rate, from 3e-8 to 1 − 4e-6; beyond, in steps of 2^-31, and of
+    the float32 numbers below 1. The scale is that of the realised rate
+    (``flaxnoise.random.realised_rate``), so that the mean of y is x. Equal to
+    ``where(keep_mask(key, x.shape, rate), x·(1/P(keep)), 0)``.
+
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR
+    2014.
+
+    Args:
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        x: floating or complex array of any shape.
+        rate: share of the elements dropped, in [0, 1]; a number, or an array that broadcasts to x.
+            May be traced; a traced rate is not checked: below 0 counts as 0, above 1 and NaN as 1.
+            Has no gradient.
+        broadcast_dims: dimensions along which the mask is shared.
+
+    Returns:
+        An array of x's shape and dtype.
+
+    Raises:
+        TypeError: key is no key, x is not floating or complex, rate is not real, broadcast_dims are
+            not integers.
+        ValueError: rate outside [0, 1] or not broadcastable to x, a batch of keys, broadcast_dims
+            out of range or repeated.
+
+    Example:
+        >>> y = flaxnoise.dropout(key, x, 0.5)
+        >>> bool(((y == 0) | (y == 2 * x)).all())
+        True
+    """
+    x = arguments.inexact("dropout", x, complex_too=True)
+    arguments.rate("dropout", rate, x.shape)
+    dims = arguments.dimensions("dropout", broadcast_dims, x.ndim)
+    return scaled_dropout(arguments.single_key("dropout", key), x, rate, dims)
 
 
 def spatial_dropout_1d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
@@ -83,12 +134,6 @@ def spatial_dropout_3d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike)
     return _spatial("spatial_dropout_3d", key, x, rate, 3)
 
 
-def between_batch_and_features(owner: str, x: jax.Array) -> tuple[int, ...]:
-    """All dimensions but the first and the last."""
-    arguments.at_least_dimensions(owner, x, 2)
-    return tuple(range(1, x.ndim - 1))
-
-
 def _spatial(
     owner: str, key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike, space: int
 ) -> jax.Array:
@@ -97,3 +142,18 @@ def _spatial(
     arguments.rate(owner, rate, x.shape)
     dims = tuple(range(x.ndim - 1 - space, x.ndim - 1))
     return scaled_dropout(arguments.single_key(owner, key), x, rate, dims)
+
+
+def scaled_dropout(
+    key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike, dims: tuple[int, ...]
+) -> jax.Array:
+    """Dropout on arguments that were checked."""
+    return x if arguments.is_zero(rate) else _dropout(key, x, rate, dims)
+
+
+@functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
+def _dropout(
+    key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike, dims: tuple[int, ...]
+) -> jax.Array:
+    drop, scale = bernoulli(rate, dtype=precision(x))
+    return apply("keep", key, x, dims, threshold=drop, b=scale)
