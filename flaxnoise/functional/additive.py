@@ -10,6 +10,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from flaxnoise import arguments
 from flaxnoise.affine.inlining import FLAT
+from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import (
     Place,
     apply,
@@ -23,6 +24,7 @@ from flaxnoise.functional.formula import (
 from flaxnoise.stream.noise import Kind
 
 
+@same_for_every_key(scale=(0,))
 def uniform_noise(
     key: jax.Array,
     x: jax.Array,
@@ -60,6 +62,7 @@ def uniform_noise(
     return _scaled("uniform_noise", "uniform", key, x, scale, broadcast_dims, "d")
 
 
+@same_for_every_key(scale=(0,))
 def multiplicative_uniform(
     key: jax.Array,
     x: jax.Array,
@@ -92,6 +95,7 @@ def multiplicative_uniform(
     return _scaled("multiplicative_uniform", "uniform", key, x, scale, broadcast_dims, "b")
 
 
+@same_for_every_key(scale=(0,))
 def laplace_noise(
     key: jax.Array,
     x: jax.Array,
@@ -127,6 +131,7 @@ def laplace_noise(
     return _scaled("laplace_noise", "laplace", key, x, scale, broadcast_dims, "d")
 
 
+@same_for_every_key(rate=(0,))
 def salt_and_pepper_noise(
     key: jax.Array,
     x: jax.Array,

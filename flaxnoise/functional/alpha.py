@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from flaxnoise import arguments
 from flaxnoise.affine.inlining import FLAT
+from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import apply, precision
 from flaxnoise.stream.threshold import realised_rate, threshold
 
@@ -15,6 +16,7 @@ from flaxnoise.stream.threshold import realised_rate, threshold
 ALPHA_PRIME = -1.7580993408473766
 
 
+@same_for_every_key(rate=(0, 1))
 def alpha_dropout(
     key: jax.Array,
     x: jax.Array,
@@ -56,6 +58,7 @@ def alpha_dropout(
     return x if arguments.is_zero(rate) else _alpha_dropout(key, x, rate, dims)
 
 
+@same_for_every_key(rate=(0, 1))
 def feature_alpha_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
     """Drops whole feature maps to SELU's saturation: ``alpha_dropout``, one mask entry a map.
 

@@ -3,9 +3,11 @@
 import jax
 
 from flaxnoise import arguments
+from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.dropout import scaled_dropout
 
 
+@same_for_every_key(rate=(0, 1))
 def attention_dropout(
     key: jax.Array,
     weights: jax.Array,

@@ -10,9 +10,11 @@ from jax import lax
 
 from flaxnoise import arguments, random
 from flaxnoise.affine.inlining import FLAT
+from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import explicit_sharding, precision
 
 
+@same_for_every_key(rate=(0, 1))
 def drop_block_1d(
     key: jax.Array,
     x: jax.Array,
@@ -43,6 +45,7 @@ def drop_block_1d(
     return _drop_block("drop_block_1d", key, x, rate, block_size, 1)
 
 
+@same_for_every_key(rate=(0, 1))
 def drop_block_2d(
     key: jax.Array,
     x: jax.Array,
@@ -88,6 +91,7 @@ def drop_block_2d(
     return _drop_block("drop_block_2d", key, x, rate, block_size, 2)
 
 
+@same_for_every_key(rate=(0, 1))
 def drop_block_3d(
     key: jax.Array,
     x: jax.Array,

@@ -11,11 +11,13 @@ import jax.numpy as jnp
 from flaxnoise import arguments, random
 from flaxnoise.affine import is_shard
 from flaxnoise.affine.inlining import FLAT
+from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import apply, bernoulli, precision
 
 Mode = Literal["row", "batch"]
 
 
+@same_for_every_key(rate=(0, 1))
 def drop_path(
     key: jax.Array,
     x: jax.Array,
@@ -86,6 +88,7 @@ def linear_rates(rate: jax.typing.ArrayLike, depth: int) -> list[jax.typing.Arra
     return [rate * (block / (depth - 1)) for block in range(depth)]
 
 
+@same_for_every_key(rate=(0, 1))
 def residual_drop_path(
     key: jax.Array,
     branch: Callable[[jax.Array], jax.Array],

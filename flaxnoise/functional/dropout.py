@@ -7,9 +7,11 @@ import jax
 
 from flaxnoise import arguments
 from flaxnoise.affine.inlining import FLAT
+from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import apply, bernoulli, precision
 
 
+@same_for_every_key(rate=(0, 1))
 def dropout(
     key: jax.Array,
     x: jax.Array,
@@ -57,6 +59,7 @@ def dropout(
     return scaled_dropout(arguments.single_key("dropout", key), x, rate, dims)
 
 
+@same_for_every_key(rate=(0, 1))
 def spatial_dropout_1d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
     """Drops whole feature maps of sequences: ``dropout`` with a mask shared along time.
 
@@ -86,6 +89,7 @@ def spatial_dropout_1d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike)
     return _spatial("spatial_dropout_1d", key, x, rate, 1)
 
 
+@same_for_every_key(rate=(0, 1))
 def spatial_dropout_2d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
     """Drops whole feature maps of images: ``dropout`` with a mask shared along height and width.
 
@@ -110,6 +114,7 @@ def spatial_dropout_2d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike)
     return _spatial("spatial_dropout_2d", key, x, rate, 2)
 
 
+@same_for_every_key(rate=(0, 1))
 def spatial_dropout_3d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
     """Drops whole feature maps of volumes: ``dropout`` with a mask shared along three dimensions.
 

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 
 from flaxnoise import arguments
 from flaxnoise.affine.inlining import FLAT
+from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import apply, bernoulli, finite, precision
 
 
+@same_for_every_key(rate=(0,))
 def gaussian_dropout(
     key: jax.Array,
     x: jax.Array,
@@ -53,6 +55,7 @@ def gaussian_dropout(
     return x if arguments.is_zero(rate) else _gaussian_dropout(key, x, rate, dims)
 
 
+@same_for_every_key(stddev=(0,))
 def gaussian_noise(
     key: jax.Array,
     x: jax.Array,
@@ -89,6 +92,7 @@ def gaussian_noise(
     return x if arguments.is_zero(stddev) else _gaussian_noise(key, x, stddev, dims)
 
 
+@same_for_every_key(rate=(0,), stddev=(0,))
 def masked_gaussian_noise(
     key: jax.Array,
     x: jax.Array,

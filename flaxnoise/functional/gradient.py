@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxnoise import arguments
+from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import Place, apply_at, finite, placed, precision
 
 
@@ -106,6 +107,7 @@ def gradient_reversal(x: Any, scale: jax.typing.ArrayLike = 1.0) -> Any:
     return _scaled("gradient_reversal", x, scale, -1)
 
 
+@same_for_every_key(stddev=(0,))
 def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -> jax.Array:
     """Gives x itself forward and adds normal noise to its gradient: y = x, dx = dy + stddev·n.
 

@@ -10,9 +10,11 @@ from jax.core import Tracer
 
 from flaxnoise import arguments, random
 from flaxnoise.affine.inlining import FLAT
+from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.dropout import scaled_dropout
 
 
+@same_for_every_key(rate=(0, 1))
 def token_dropout(
     key: jax.Array,
     ids: jax.Array,
@@ -56,6 +58,7 @@ def token_dropout(
     return ids if arguments.is_zero(rate) else _token_dropout(key, ids, rate, mask_id, protected)
 
 
+@same_for_every_key(rate=(0, 1))
 def word_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
     """Drops whole words and scales the rest: ``dropout`` with a mask shared along the features.
 
