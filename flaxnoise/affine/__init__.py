@@ -4,7 +4,9 @@ from flaxnoise.affine import batching, differentiation, lowering
 from flaxnoise.affine.primitive import affine as affine
 from flaxnoise.affine.primitive import affine_p as affine_p
 from flaxnoise.affine.shard import is_shard as is_shard
+from flaxnoise.affine.shard import linear_index as linear_index
 from flaxnoise.affine.shard import located as located
+from flaxnoise.affine.shard import shard_of as shard_of
 from flaxnoise.affine.shard import whole_arrays as whole_arrays
 
 __all__ = [
@@ -13,7 +15,9 @@ __all__ = [
     "batching",
     "differentiation",
     "is_shard",
+    "linear_index",
     "located",
     "lowering",
+    "shard_of",
     "whole_arrays",
 ]

@@ -20,9 +20,10 @@ def local_shard(spec: PartitionSpec) -> Iterator[None]:
     whole array, and every shard gets the same noise under the same key.
 
     Args:
-        spec: how the global arrays are cut, as in shard_map's in_specs; it speaks of the leading
-            dimensions of every x inside. Weights with noise (``noisy_dense``, ``WeightNoise``)
-            count as whole, and ``residual_drop_path`` refuses.
+        spec: how the global arrays are sharded, as in shard_map's in_specs; for the leading
+            dimensions of every x inside. Any dimension may be sharded, those of space in
+            ``drop_block`` included. Weights with noise (``noisy_dense``, ``WeightNoise``) count as
+            replicated, and ``residual_drop_path`` raises.
 
     Raises:
         TypeError: spec is no PartitionSpec.
@@ -88,22 +89,39 @@ def located(
     Args:
         operands: of the primitive.
         shape: dimensions of n on this device.
-        shared: those along which the noise is shared, which no cut concerns.
+        shared: those along which the noise is shared, and which therefore are not sharded.
     """
-    spec = _spec.value
-    if spec is None:
+    axes = _sharding_axes(shape)
+    if axes is None:
         return dict(operands), None
-    if len(spec) > len(shape):
-        raise ValueError(
-            f"local_shard: spec {spec} must have at most as many dimensions as x, which has "
-            f"{len(shape)}."
-        )
-    axes = [mesh_axes(names) for names in (*spec, *(None,) * (len(shape) - len(spec)))]
     whole = tuple(
         1 if dimension in shared else size * lax.axis_size(axes[dimension])
         for dimension, size in enumerate(shape)
     )
     return {**operands, "start": first_index(shape, whole, axes, operands)}, whole
+
+
+def shard_of(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[jax.Array | int, ...]] | None:
+    """The global shape of an array and where this device's shard of it begins.
+
+    For functions whose noise has another shape than x, such as DropBlock.
+
+    Args:
+        shape: of the shard.
+
+    Returns:
+        The global shape and, for each dimension, the offset of the shard, a traced int32 where the
+        dimension is sharded and 0 elsewhere. None outside of ``local_shard``.
+    """
+    axes = _sharding_axes(shape)
+    if axes is None:
+        return None
+    whole = tuple(size * lax.axis_size(names) for size, names in zip(shape, axes, strict=True))
+    offsets = tuple(
+        lax.axis_index(names) * size if names else 0
+        for size, names in zip(shape, axes, strict=True)
+    )
+    return whole, offsets
 
 
 def first_index(
@@ -117,7 +135,28 @@ def first_index(
     Args:
         shape: dimensions of n on each device.
         whole: dimensions of n in the global array.
-        axes: for each dimension, the mesh axes that cut it.
+        axes: for each dimension, the mesh axes that it is sharded over.
+        operands: of the call; a start that is there already is added.
+
+    Returns:
+        uint32[*batch, 2]
+    """
+    with jax.enable_x64(True):
+        offsets = [
+            lax.axis_index(names).astype(jnp.uint64) * jnp.uint64(size) if names else 0
+            for size, names in zip(shape, axes, strict=True)
+        ]
+        return linear_index(offsets, whole, operands)
+
+
+def linear_index(
+    offsets: Sequence[jax.Array | int], whole: Sequence[int], operands: Mapping[str, jax.Array]
+) -> jax.Array:
+    """Row-major linear index of an element, as (low, high) words.
+
+    Args:
+        offsets: the element's position in each dimension.
+        whole: the dimensions.
         operands: of the call; a start that is there already is added.
 
     Returns:
@@ -126,17 +165,29 @@ def first_index(
     with jax.enable_x64(True):
         index = jnp.zeros((), jnp.uint64)
         stride = 1
-        for axis in reversed(range(len(shape))):
-            if whole[axis] != 1 and axes[axis]:
-                position = lax.axis_index(axes[axis]).astype(jnp.uint64)
-                index += position * jnp.uint64(shape[axis] * stride)
-            stride *= whole[axis]
+        for offset, size in zip(reversed(offsets), reversed(whole), strict=True):
+            if size != 1 and not (isinstance(offset, int) and offset == 0):
+                index += jnp.asarray(offset).astype(jnp.uint64) * jnp.uint64(stride)
+            stride *= size
         index = jnp.broadcast_to(index, (1,) * (operands["key"].ndim - 1))
         if "start" in operands:
             low, high = (operands["start"][..., word].astype(jnp.uint64) for word in (0, 1))
             index += low | (high << jnp.uint64(32))
         words = [index.astype(jnp.uint32), (index >> jnp.uint64(32)).astype(jnp.uint32)]
         return jnp.stack(words, axis=-1)
+
+
+def _sharding_axes(shape: Sequence[int]) -> list[tuple[str, ...]] | None:
+    """For each dimension, the mesh axes that ``local_shard`` says it is sharded over."""
+    spec = _spec.value
+    if spec is None:
+        return None
+    if len(spec) > len(shape):
+        raise ValueError(
+            f"local_shard: spec {spec} must have at most as many dimensions as x, which has "
+            f"{len(shape)}."
+        )
+    return [mesh_axes(names) for names in (*spec, *(None,) * (len(shape) - len(spec)))]
 
 
 def mesh_axes(names: Any) -> tuple[str, ...]:

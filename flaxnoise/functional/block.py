@@ -3,15 +3,18 @@
 import functools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from flaxnoise import arguments, random
+from flaxnoise.affine import affine, linear_index, shard_of
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import explicit_sharding, precision
+from flaxnoise.stream.threshold import threshold
 
 
 @same_for_every_key(rate=(0, 1))
@@ -134,7 +137,6 @@ def _drop_block(
     arguments.at_least_dimensions(owner, x, space + 1)
     arguments.rate(owner, rate, ())
     sides = arguments.sides(owner, "block_size", block_size, space)
-    sides = tuple(min(pair) for pair in zip(sides, x.shape[-1 - space : -1], strict=True))
     key = arguments.single_key(owner, key)
     return x if x.size == 0 or arguments.is_zero(rate) else _blocks(key, x, rate, sides)
 
@@ -149,24 +151,95 @@ def _blocks(key: jax.Array, x: jax.Array, rate: jax.Array, sides: tuple[int, ...
 def _multiplied(
     key: jax.Array, x: jax.Array, rate: jax.Array, *, sides: tuple[int, ...]
 ) -> jax.Array:
-    space = len(sides)
-    batch, maps, features = x.shape[: -1 - space], x.shape[-1 - space : -1], x.shape[-1]
-    valid = tuple(size - side + 1 for size, side in zip(maps, sides, strict=True))
-    exponent = math.prod(maps) / (math.prod(sides) * math.prod(valid))
-    gamma = hit_rate(rate, exponent)
-    hit = ~random.keep_mask(key, (*batch, *valid, features), gamma)
-    window = (1,) * len(batch) + sides + (1,)
-    # A position is dropped if one of the places of which it is in the block is hit.
-    around = [(0, 0)] * len(batch) + [(side - 1, side - 1) for side in sides] + [(0, 0)]
-    dropped = lax.reduce_window(hit, False, lax.bitwise_or, window, (1,) * x.ndim, around)
-    scale = _scale(random.realised_rate(gamma), maps, sides, precision(x))
+    maps = _Maps.of(x, sides)
+    gamma = hit_rate(rate, maps.exponent)
+    dropped = _dropped(maps, key, gamma)
+    scale = _scale(maps, random.realised_rate(gamma), precision(x))
     factor = jnp.where(dropped, jnp.zeros((), scale.dtype), scale[..., None])
     sharding = explicit_sharding(x)
-    if sharding is not None:  # each device has drawn the whole
+    if sharding is not None:  # every device has drawn the noise of the whole array
         factor = jax.sharding.reshard(factor, sharding)
     wide = x if jnp.issubdtype(x.dtype, jnp.complexfloating) else x.astype(factor.dtype)
     part = (wide * factor.astype(wide.dtype)).astype(x.dtype)
     return jnp.where(factor == 0, jnp.zeros((), x.dtype), jnp.where(factor == 1, x, part))
+
+
+class _Maps(NamedTuple):
+    """Feature maps [*batch, *space, features], or this device's shard of them.
+
+    Attributes:
+        local: shape on this device.
+        whole: global shape.
+        offsets: where the local part begins, or None where it is the whole.
+        sides: of a block, at most those of a map.
+    """
+
+    local: tuple[int, ...]
+    whole: tuple[int, ...]
+    offsets: tuple[jax.Array | int, ...] | None
+    sides: tuple[int, ...]
+
+    @classmethod
+    def of(cls, x: jax.Array, sides: tuple[int, ...]) -> "_Maps":
+        whole, offsets = shard_of(x.shape) or (x.shape, None)
+        maps = whole[-1 - len(sides) : -1]
+        return cls(x.shape, whole, offsets, tuple(map(min, sides, maps)))
+
+    @property
+    def space(self) -> range:
+        """Dimensions of space."""
+        return range(len(self.local) - 1 - len(self.sides), len(self.local) - 1)
+
+    def along(self, axis: int) -> tuple[int, int, jax.Array | int, int]:
+        """Of a dimension of space: local and global size, offset, side of a block."""
+        offset = 0 if self.offsets is None else self.offsets[axis]
+        return self.local[axis], self.whole[axis], offset, self.sides[axis - self.space[0]]
+
+    @property
+    def exponent(self) -> float:
+        """f/(b·v): one over the mean number of blocks that cover a position."""
+        sizes = [self.whole[axis] for axis in self.space]
+        places = [size - side + 1 for size, side in zip(sizes, self.sides, strict=True)]
+        return math.prod(sizes) / (math.prod(self.sides) * math.prod(places))
+
+
+def _dropped(maps: _Maps, key: jax.Array, gamma: jax.Array) -> jax.Array:
+    """Which positions of this device's part a block covers.
+
+    A block that is hit covers the positions up to side − 1 after its place. A shard therefore draws
+    the places of its own positions and the side − 1 before them, as far as the map has them.
+    """
+    drawn, places = list(maps.local), list(maps.whole)
+    first = list(maps.offsets or (0,) * len(drawn))
+    for axis in maps.space:
+        size, whole, offset, side = maps.along(axis)
+        places[axis] = whole - side + 1
+        drawn[axis] = min(size + side - 1, places[axis])
+        first[axis] = 0
+        if drawn[axis] < places[axis]:
+            first[axis] = jnp.clip(offset - (side - 1), 0, places[axis] - drawn[axis])
+    operands = {"key": key, "threshold": threshold(gamma).reshape((1,) * len(drawn))}
+    if maps.offsets is not None:
+        operands["start"] = linear_index(first, places, operands)
+    kept = affine(
+        operands,
+        kind="keep",
+        shape=tuple(drawn),
+        dtype=jnp.bool_,
+        global_shape=None if maps.offsets is None else tuple(places),
+    )
+    window, around = [1] * len(drawn), [(0, 0)] * len(drawn)
+    for axis, side in zip(maps.space, maps.sides, strict=True):
+        window[axis], around[axis] = side, (side - 1, side - 1)
+    # A position is dropped if one of the places of which it is in the block is hit.
+    dropped = lax.reduce_window(
+        ~kept, False, lax.bitwise_or, tuple(window), (1,) * len(drawn), around
+    )
+    for axis in maps.space:
+        size, whole, offset, _ = maps.along(axis)
+        if size != whole:
+            dropped = lax.dynamic_slice_in_dim(dropped, offset - first[axis], size, axis)
+    return dropped
 
 
 def hit_rate(rate: jax.Array, exponent: float) -> jax.Array:
@@ -176,15 +249,14 @@ def hit_rate(rate: jax.Array, exponent: float) -> jax.Array:
     return -jnp.expm1(exponent * jnp.log1p(-rate))
 
 
-def _scale(
-    realised: jax.Array, maps: tuple[int, ...], sides: tuple[int, ...], dtype: jnp.dtype
-) -> jax.Array:
+def _scale(maps: _Maps, realised: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """1/P(keep) of each position of a map, 0 where nothing is ever kept."""
     cover = jnp.ones((), dtype)
-    for size, side in zip(maps, sides, strict=True):
-        position = jnp.arange(size)
+    for axis in maps.space:
+        size, whole, offset, side = maps.along(axis)
+        position = jnp.arange(size) + offset
         first = jnp.maximum(position - side + 1, 0)
-        last = jnp.minimum(position, size - side)
+        last = jnp.minimum(position, whole - side)
         cover = cover[..., None] * (last - first + 1).astype(dtype)
     kept = realised < 1
     log_keep = jnp.log1p(-jnp.where(kept, realised, 0).astype(dtype))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import affine, whole_arrays
+from flaxnoise.affine import affine, shard_of, whole_arrays
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import precision
 
@@ -44,7 +44,8 @@ def noisy_dense(
 
     Raises:
         TypeError: key is no key, x or a parameter is not floating.
-        ValueError: shapes that do not fit, a batch of keys.
+        ValueError: shapes that do not fit, a batch of keys, or inputs that are sharded under
+            ``local_shard``.
 
     Example:
         >>> kernel, bias = jnp.ones((129, 5)), jnp.zeros(5)
@@ -67,6 +68,13 @@ def noisy_dense(
         arguments.of_shape(owner, name, value, shape)
     for name, value in (("bias", shift), ("bias_stddev", shift_stddev)):
         arguments.of_shape(owner, name, value, shape[1:])
+    shard = shard_of(x.shape)
+    if shard is not None and shard[0][-1] != x.shape[-1]:
+        raise ValueError(
+            f"{owner}: x must not be sharded along its inputs under local_shard, got a shard of "
+            f"{shape[0]} of {shard[0][-1]} inputs. Each device would draw the same noise for its "
+            "part of kernel."
+        )
     form = _factorised if factorised else _independent
     key = arguments.single_key(owner, key)
     return form(key, x, matrix, shift, matrix_stddev, shift_stddev)
