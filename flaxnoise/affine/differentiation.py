@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.interpreters import ad
 
 from flaxnoise.affine.primitive import affine, affine_p
+from flaxnoise.stream.sizes import is_one
 
 COEFFICIENTS = ("a", "b", "c", "d")
 
@@ -97,13 +98,11 @@ def _without(operands: dict[str, Any], *names: str) -> dict[str, Any]:
 def _sum_to(value: jax.Array, aval: Any) -> jax.Array:
     """Sums over the dimensions along which an operand of this type was broadcast."""
     axes = tuple(
-        axis
-        for axis, size in enumerate(aval.shape)
-        if isinstance(size, int) and size == 1 and value.shape[axis] != 1
+        axis for axis, size in enumerate(aval.shape) if is_one(size) and value.shape[axis] != 1
     )
     total = jnp.sum(value, axis=axes, keepdims=True, dtype=value.dtype) if axes else value
     # On explicit axes an operand is broadcast along the devices, too.
-    same = jax.typeof(total).sharding == aval.sharding
+    same = jax.typeof(total).sharding == aval.sharding or aval.sharding.mesh.empty
     return total if same else jax.sharding.reshard(total, aval.sharding)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.interpreters import mlir
 
@@ -70,7 +71,9 @@ def _lower_plain(
 
     def traced(*arrays: jax.Array) -> jax.Array:
         with jax.sharding.use_abstract_mesh(_NO_MESH):
-            return form(dict(zip(names, arrays, strict=True)), **params)
+            y = form(dict(zip(names, arrays, strict=True)), **params)
+            # A term without noise may lack dimensions that another operand has.
+            return jnp.broadcast_to(y, ctx.avals_out[0].shape)
 
     plain = ctx.replace(avals_in=_plain(ctx.avals_in), avals_out=_plain(ctx.avals_out))
     return mlir.lower_fun(traced, multiple_results=False)(plain, *values)

@@ -23,8 +23,10 @@ from jax.extend.core import Primitive
 
 from flaxnoise.affine import varying
 from flaxnoise.affine.devices import asks_devices
+from flaxnoise.affine.shard import mesh_axes
 from flaxnoise.backends.choice import forced_backend, needs_devices
 from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.sizes import is_one, needs_64_bits, static_sizes
 
 OPERANDS = ("key", "start", "threshold", "x", "a", "b", "c", "d")
 
@@ -40,6 +42,7 @@ def affine(
     global_shape: tuple[int, ...] | None = None,
     backend: str | None = None,
     sharding: jax.sharding.NamedSharding | None = None,
+    wide: bool | None = None,
 ) -> jax.Array:
     """Binds the primitive.
 
@@ -50,8 +53,16 @@ def affine(
         dtype: of the output.
         global_shape: dimensions of the whole of n, where ``start`` says which part this is.
         backend: a forced backend; by default the one of ``with flaxnoise.backend(…)``.
-        sharding: on explicit axes, how the output's dims are cut where no operand says it.
+        sharding: on explicit axes, how the output's dims are sharded where no operand says it.
+        wide: whether linear indices may exceed 32 bits; by default, whether the global shape has
+            more than 2^32 elements, or a start comes without a global shape that bounds it.
     """
+    shape = static_sizes(shape)
+    if global_shape is not None:
+        global_shape = static_sizes(global_shape)
+    if wide is None:
+        unbounded = "start" in operands and global_shape is None
+        wide = unbounded or needs_64_bits(global_shape or shape)
     backend = backend or forced_backend()
     if needs_devices(backend):
         operands = {**operands, "key": asks_devices(operands["key"])}
@@ -61,11 +72,12 @@ def affine(
         *values,
         names=names,
         kind=kind,
-        shape=tuple(shape),
+        shape=shape,
         dtype=jnp.dtype(dtype),
         global_shape=global_shape,
         backend=backend,
         sharding=sharding,
+        wide=wide,
     )
 
 
@@ -97,7 +109,8 @@ def _abstract(
     dims = [shape, *(aval.shape[batch_rank:] for aval in full)]
     out_shape = _broadcast(batch) + _broadcast(dims)
     model = by_name.get("x", by_name["key"])
-    out = {"shape": out_shape, "dtype": dtype, "weak_type": False}
+    weak = "x" in by_name and model.weak_type and dtype == model.dtype
+    out = {"shape": out_shape, "dtype": dtype, "weak_type": weak}
     shardings = {name: aval.sharding for name, aval in by_name.items()}
     if sharding is not None:
         shardings[""] = sharding.update(
@@ -114,16 +127,11 @@ def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
     result = list(shapes[0])
     for shape in shapes[1:]:
         for axis, size in enumerate(shape):
-            if _is_one(result[axis]):
+            if is_one(result[axis]):
                 result[axis] = size
-            elif not (_is_one(size) or size == result[axis]):
+            elif not (is_one(size) or size == result[axis]):
                 raise ValueError(f"flaxnoise: dimensions {shapes} do not fit each other.")
     return tuple(result)
-
-
-def _is_one(size: Any) -> bool:
-    """A symbolic dimension is never taken for 1."""
-    return isinstance(size, int) and size == 1
 
 
 def _sharding(
@@ -131,6 +139,7 @@ def _sharding(
 ) -> jax.sharding.NamedSharding:
     """Each dimension is sharded as in the first that has it: x, the other operands, the demand."""
     spec: list[Any] = [None] * len(out_shape)
+    owners: dict[str, tuple[str, int]] = {}  # of each mesh axis: the operand and its dimension
     for name in sorted(shardings, key=lambda name: name != "x"):
         own = shardings[name].spec
         if own.unreduced or own.reduced:
@@ -140,7 +149,22 @@ def _sharding(
             )
         sizes = operands[name].shape if name in operands else out_shape
         for axis in range(batch_rank if name in ("key", "start") else len(spec)):
-            if spec[axis] is None and not _is_one(sizes[axis]):
+            if spec[axis] is None and not is_one(sizes[axis]):
                 spec[axis] = own[axis]
-    first = next(iter(shardings.values()))
-    return first.update(spec=jax.sharding.PartitionSpec(*spec))
+                for mesh_axis in mesh_axes(own[axis]):
+                    first, dim = owners.setdefault(mesh_axis, (name, axis))
+                    if dim != axis:
+                        raise ValueError(
+                            f"flaxnoise: a mesh axis must shard one dimension, got {mesh_axis!r} "
+                            f"for dimension {dim} of {_title(first)} and {axis} of {_title(name)}. "
+                            "Reshard one of them."
+                        )
+    model = next(iter(shardings.values()))
+    return model.update(spec=jax.sharding.PartitionSpec(*spec))
+
+
+def _title(operand: str) -> str:
+    """An operand as messages name it."""
+    titles = {"": "the output", "a": "the factor", "b": "the factor of the noise"}
+    titles |= {"c": "the offset", "d": "the scale of the added noise"}
+    return titles.get(operand, operand)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from flaxnoise.arguments.arrays import short
+from flaxnoise.stream.sizes import is_one
 
 
 def dimensions(owner: str, broadcast_dims: int | Sequence[int], rank: int) -> tuple[int, ...]:
@@ -123,4 +124,4 @@ def broadcasts(own: tuple[Any, ...], shape: tuple[Any, ...]) -> bool:
     if len(own) > len(shape):
         return False
     pairs = zip(reversed(own), reversed(shape), strict=False)
-    return all((isinstance(a, int) and a == 1) or a == b for a, b in pairs)
+    return all(is_one(a) or a == b for a, b in pairs)

@@ -21,6 +21,7 @@ from flaxnoise.backends.cpu_library import TARGET as TARGET
 from flaxnoise.backends.cpu_library import missing as missing
 from flaxnoise.stream import variates
 from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.sizes import are_known
 
 Operands = Mapping[str, jax.Array]
 
@@ -35,8 +36,10 @@ def affine(
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
+    wide: bool = True,
 ) -> jax.Array:
     """y = x·(a + b·n) + (c + d·n), n the noise of ``shape``; operands as in affine.primitive."""
+    del wide  # the kernel's indices always have 64 bits
     # Dtypes are explicit, and 64-bit ones must not depend on the mode that lowering runs under.
     with jax.enable_x64(True):
         coefficients = {name: operands[name] for name in "abcd" if name in operands}
@@ -196,7 +199,7 @@ def refuses(
     if partitioned:
         return "the compiler would partition the call, and cannot see into the kernel."
     dims = [*shape, *(size for aval in avals.values() for size in aval.shape)]
-    if not all(isinstance(size, int) for size in dims):
+    if not are_known(dims):
         return "its dimensions must be known."
     batch_rank = len(avals["key"].shape) - 1
     if max(batch_rank + len(shape), *(len(aval.shape) for aval in avals.values())) > _MOST_DIMS:

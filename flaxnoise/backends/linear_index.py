@@ -7,18 +7,19 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from flaxnoise.stream.sizes import are_known, is_one
+
 
 def linear_index(
-    shape: Sequence[int], global_shape: Sequence[int], start: jax.Array | None
+    shape: Sequence[int], global_shape: Sequence[int], start: jax.Array | None, wide: bool
 ) -> tuple[jax.Array, jax.Array]:
-    """Row-major index in the global array, as (low, high) words."""
-    wide = not _is_below_2_32(global_shape)
+    """Row-major index in the global array, as (low, high) words; ``wide``: beyond 32 bits."""
     dtype = jnp.uint64 if wide else jnp.uint32
     first = jnp.zeros((1,) * len(shape), dtype)
     position = first
     stride = 1
     for axis in reversed(range(len(shape))):
-        if not (isinstance(shape[axis], int) and shape[axis] == 1):
+        if not is_one(shape[axis]):
             step = lax.broadcasted_iota(dtype, shape, axis) * jnp.asarray(stride).astype(dtype)
             first, position = (first + step, position) if axis < len(shape) - 1 else (first, step)
         stride = stride * global_shape[axis]
@@ -63,7 +64,7 @@ def is_cut_along_first(shape: Sequence[int], global_shape: Sequence[int]) -> boo
 
     Then its elements follow one another, and it begins at a multiple of what a row takes.
     """
-    if not all(isinstance(size, int) for size in shape):
+    if not are_known(shape):
         return False
     first = next((axis for axis, size in enumerate(global_shape) if size != 1), len(shape))
     return tuple(shape[first + 1 :]) == tuple(global_shape[first + 1 :])
@@ -71,13 +72,6 @@ def is_cut_along_first(shape: Sequence[int], global_shape: Sequence[int]) -> boo
 
 def _rows_divide_by_4(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
     """Then all rows of a shard begin at multiples of four, where it was cut evenly or not."""
-    if not all(isinstance(size, int) for size in (*shape, *global_shape)):
+    if not are_known((*shape, *global_shape)):
         return False
     return bool(shape) and shape[-1] % 4 == 0 and global_shape[-1] % 4 == 0
-
-
-def _is_below_2_32(shape: Sequence[int]) -> bool:
-    try:
-        return math.prod(shape) <= 1 << 32
-    except jax.errors.InconclusiveDimensionOperation:
-        return False

@@ -26,6 +26,7 @@ import numpy as np
 
 from flaxnoise.backends import xla, xla_flat
 from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.sizes import are_known, needs_64_bits
 
 Operands = dict[str, jax.Array]
 
@@ -44,6 +45,7 @@ def affine(
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
+    wide: bool = False,
     interpret: Any = None,
 ) -> jax.Array:
     """y = x·(a + b·n) + (c + d·n), n the noise of ``shape``; operands as in affine.primitive.
@@ -54,10 +56,11 @@ def affine(
         shape: dimensions of n.
         global_shape: of the whole of n, where this is a shard.
         dtype: of the result.
+        wide: whether indices may exceed 32 bits though the global shape does not.
         interpret: a jax.experimental.pallas.mosaic_gpu.InterpretGPUParams, to run on the CPU.
     """
     coefficients = {name: operands[name] for name in "abcd" if name in operands}
-    box = {"kind": kind, "shape": shape, "global_shape": global_shape}
+    box = {"kind": kind, "shape": shape, "global_shape": global_shape, "wide": wide}
     noisy = not coefficients or "b" in coefficients or "d" in coefficients
     if not noisy or math.prod(shape) < TILES[-1]:
         return xla_flat.affine(operands, **box, dtype=dtype)
@@ -85,6 +88,7 @@ def _fused(
     kind: Kind,
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
+    wide: bool,
     dtype: jax.typing.DTypeLike,
     interpret: Any,
 ) -> jax.Array:
@@ -102,7 +106,8 @@ def _fused(
     length = math.prod(shape)
     whole_tiles = [tile for tile in TILES if length % tile == 0]
     tile = whole_tiles[0] if whole_tiles else TILES[1 if length >= TILES[1] else 2]
-    plan = kernel.plan(shape, whole, tile=tile, sharded="start" in operands)
+    wide = wide or needs_64_bits(whole)
+    plan = kernel.plan(shape, whole, tile=tile, sharded="start" in operands, wide=wide)
     run = functools.partial(kernel.call, batch=math.prod(batch), kind=kind, interpret=interpret)
     stored = jnp.dtype(jnp.uint8 if dtype == jnp.bool_ else dtype)
     done = plan.tiles * plan.tile
@@ -116,7 +121,7 @@ def _fused(
         size = max(math.prod(whole), length)
         if plan.alignment < 4:
             size |= 1  # of an odd size, the xla form assumes nothing of where a shard begins
-        tail = _tail(rows, done, kind=kind, length=length, whole=size, dtype=dtype)
+        tail = _tail(rows, done, kind=kind, length=length, whole=size, dtype=dtype, wide=wide)
         y = run(rows, plan, dtype=stored)
         y = jax.lax.dynamic_update_slice_in_dim(y, tail.astype(stored), done, axis=1)
     else:
@@ -149,7 +154,7 @@ def _padded(value: jax.Array, length: int) -> jax.Array:
 
 
 def _tail(
-    rows: Operands, first: int, *, kind: Kind, length: int, whole: int, dtype: jax.typing.DTypeLike
+    rows: Operands, first: int, *, kind: Kind, length: int, whole: int, **how: Any
 ) -> jax.Array:
     """dtype[rows, length - first]: the elements from the first on, by the xla form."""
     operands = {k: v[:, first:] if _is_array(k, v) else v for k, v in rows.items()}
@@ -162,7 +167,7 @@ def _tail(
         words = [start.astype(jnp.uint32), (start >> jnp.uint64(32)).astype(jnp.uint32)]
         operands["start"] = jnp.stack(words, axis=-1)
     shape = (length - first,)
-    return xla.affine(operands, kind=kind, shape=shape, global_shape=(whole,), dtype=dtype)
+    return xla.affine(operands, kind=kind, shape=shape, global_shape=(whole,), **how)
 
 
 @functools.cache
@@ -190,7 +195,7 @@ def refuses(
     if partitioned:
         return "the compiler would partition the call, and cannot see into the kernel."
     sizes = [*shape, *(size for aval in avals.values() for size in aval.shape)]
-    if not all(isinstance(size, int) for size in sizes):
+    if not are_known(sizes):
         return "its dimensions must be known."
     if math.prod(shape) >= 1 << 32:
         return "an example must have less than 2^32 elements."

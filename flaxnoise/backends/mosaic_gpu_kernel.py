@@ -217,7 +217,9 @@ def _across_runs(element: jax.Array, runs: Sequence[Run], word: Any) -> jax.Arra
     return index if rest is None else index + rest.astype(word)
 
 
-def plan(shape: Sequence[int], global_shape: Sequence[int], *, tile: int, sharded: bool) -> Plan:
+def plan(
+    shape: Sequence[int], global_shape: Sequence[int], *, tile: int, sharded: bool, wide: bool
+) -> Plan:
     """The tiles of examples of a shape, a shard of global_shape or the whole of it."""
     length = math.prod(shape)
     runs: list[Run] = []
@@ -238,6 +240,6 @@ def plan(shape: Sequence[int], global_shape: Sequence[int], *, tile: int, sharde
         tiles=length // tile,
         length=length,
         runs=tuple(reversed(runs)),
-        wide=stride > 1 << 32,
+        wide=wide,
         alignment=alignment,
     )

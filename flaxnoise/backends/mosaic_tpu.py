@@ -20,6 +20,7 @@ from flaxnoise.backends.mosaic_tpu_grid import Grid, grids_of
 from flaxnoise.stream import variates
 from flaxnoise.stream.index import CHUNK
 from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.sizes import are_known
 
 Operands = Mapping[str, jax.Array]
 
@@ -35,6 +36,7 @@ def affine(
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
+    wide: bool = False,
     interpret: Any = False,
 ) -> jax.Array:
     """y = x·(a + b·n) + (c + d·n), n the noise of ``shape``; operands as in affine.primitive.
@@ -42,8 +44,9 @@ def affine(
     ``interpret`` as in pallas_call: computes on any platform what the kernel does.
     """
     call = {"kind": kind, "shape": shape, "dtype": dtype}
-    form = functools.partial(xla.affine, **call, global_shape=global_shape)
+    form = functools.partial(xla.affine, **call, global_shape=global_shape, wide=wide)
     for grid in reversed(grids_of(shape, global_shape or shape)):
+        grid = grid._replace(wide=grid.wide or wide)
         aligned = functools.partial(_aligned, **call, grid=grid, interpret=interpret)
         form = functools.partial(_where_aligned, aligned, form, grid.alignment)
     return form(operands)
@@ -106,7 +109,7 @@ def refuses(
     if partitioned:
         return "the compiler would partition the call, and cannot see into the kernel."
     dims = [*shape, *(size for aval in avals.values() for size in aval.shape)]
-    if not all(isinstance(size, int) for size in dims):
+    if not are_known(dims):
         return "its dimensions must be known."
     if not grids_of(shape, global_shape or shape):
         return "the rows of the shard do not follow one another in the global array."

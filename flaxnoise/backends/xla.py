@@ -18,6 +18,7 @@ from flaxnoise.backends.linear_index import (
     linear_index,
 )
 from flaxnoise.stream.noise import Kind, draw
+from flaxnoise.stream.sizes import are_known, needs_64_bits
 
 Coefficients = Mapping[str, jax.Array]
 
@@ -32,15 +33,18 @@ def affine(
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
+    wide: bool = False,
     flat: bool = False,
 ) -> jax.Array:
     """y = x·(a + b·n) + (c + d·n), with n of ``shape``; affine.primitive names the operands.
 
-    ``flat`` draws n as an array of one dimension, where nothing has to be cut by dimensions.
+    ``wide``: indices may exceed 32 bits though the global shape does not. ``flat``: n is drawn as
+    an array of one dimension, where no dimension is sharded but the first.
     """
     # 64-bit integers for the generator's products; the dtypes of everything else are explicit.
     with jax.enable_x64(True):
-        n = noise(operands, kind=kind, shape=shape, global_shape=global_shape, flat=flat)
+        box = {"shape": shape, "global_shape": global_shape, "wide": wide}
+        n = noise(operands, kind=kind, **box, flat=flat)
         coefficients = {name: operands[name] for name in "abcd" if name in operands}
         if not coefficients:
             return n.astype(dtype)
@@ -55,12 +59,14 @@ def noise(
     kind: Kind,
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
+    wide: bool = False,
     flat: bool = False,
 ) -> jax.Array:
     """n of every element: bool for keep, uint32 for bits, else float32."""
     key, threshold = operands["key"], operands.get("threshold")
     batch = key.shape[:-1]
     dims = shape
+    wide = wide or needs_64_bits(global_shape or shape)
     if (
         flat
         and is_cut_along_first(shape, global_shape or shape)
@@ -74,7 +80,7 @@ def noise(
     if flat and _are_whole_examples(operands, dims):
         low, high = index_in_example(batch, dims[0]), jnp.uint32(0)
     else:
-        low, high = linear_index(dims, global_shape or shape, operands.get("start"))
+        low, high = linear_index(dims, global_shape or shape, operands.get("start"), wide)
     n = draw(kind, (k0, k1, k2, k3), low, high, threshold)
     return n if dims is shape else n.reshape(n.shape[: len(batch)] + shape)
 
@@ -82,7 +88,7 @@ def noise(
 def _are_whole_examples(operands: Mapping[str, jax.Array], dims: Sequence[int]) -> bool:
     """Whether there are several, of one dimension, and the index in the batch is below 2^32."""
     sizes = (*operands["key"].shape[:-1], *dims)
-    if len(dims) != 1 or "start" in operands or not all(isinstance(size, int) for size in sizes):
+    if len(dims) != 1 or "start" in operands or not are_known(sizes):
         return False
     return math.prod(sizes[:-1]) > 1 and math.prod(sizes) <= 1 << 32
 

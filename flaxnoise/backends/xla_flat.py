@@ -31,10 +31,11 @@ def affine(
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
+    wide: bool = False,
 ) -> jax.Array:
     """y = x·(a + b·n) + (c + d·n); as xla.affine."""
     whole = global_shape or shape
-    how: dict[str, Any] = {"kind": kind, "dtype": dtype}
+    how: dict[str, Any] = {"kind": kind, "dtype": dtype, "wide": wide}
     if not _is_better_flat(operands, kind, shape, whole):
         return xla.affine(operands, **how, shape=shape, global_shape=whole, flat=True)
     batch_rank = operands["key"].ndim - 1

@@ -1,7 +1,6 @@
 """Draws from the stream: words, masks, normals, uniforms and Laplace noise of a shape."""
 
 import functools
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from flaxnoise.affine import affine, located
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.stream import threshold as _threshold
 from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.sizes import static_sizes
 
 
 def bits(key: jax.Array, shape: int | Sequence[int] = ()) -> jax.Array:
@@ -210,17 +210,16 @@ def _values(
 
 
 def _shape(owner: str, shape: int | Sequence[int]) -> tuple[Any, ...]:
-    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
-    for size in sizes:
-        try:
-            negative = operator.index(size) < 0
-        except TypeError:
-            if not jax.export.is_symbolic_dim(size):
-                text = f"{owner}: shape must be made of integers, got {shape!r}."
-                raise TypeError(text) from None
-            negative = False
-        if negative:
-            raise ValueError(f"{owner}: shape must be made of sizes ≥ 0, got {shape!r}.")
+    try:
+        given: tuple[Any, ...] = tuple(shape)  # pyright: ignore[reportArgumentType]
+    except TypeError:
+        given = (shape,)
+    try:
+        sizes = static_sizes(given)
+    except TypeError:
+        raise TypeError(f"{owner}: shape must be made of integers, got {shape!r}.") from None
+    if any(size < 0 for size in sizes if isinstance(size, int)):
+        raise ValueError(f"{owner}: shape must be made of sizes ≥ 0, got {shape!r}.")
     return sizes
 
 

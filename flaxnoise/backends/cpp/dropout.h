@@ -12,10 +12,10 @@ namespace {
 FLAXNOISE_INLINE U32 drop_pairs(U32 x, U32 low_words, U32 high_words, uint32_t threshold,
                                 float factor) {
   using Pairs = Vector<uint16_t, 2 * kLanes>;
-  const I32 t = (I32)all<U32>(threshold);
+  const I32 t = (I32)all<U32>(threshold - 1);
   const F32 scaled_low = (F32)(x << 16) * factor, scaled_high = (F32)(x & 0xFFFF0000u) * factor;
-  const U32 low = (U32)((I32)(low_words >> 1) >= t ? scaled_low : F32{});
-  const U32 high = (U32)((I32)(high_words >> 1) >= t ? scaled_high : F32{});
+  const U32 low = (U32)((I32)(low_words >> 1) > t ? scaled_low : F32{});
+  const U32 high = (U32)((I32)(high_words >> 1) > t ? scaled_high : F32{});
   // To nearest, ties to even, on 16-bit lanes. A NaN stays one: its lower bits are 0, as x's are.
   const Pairs result = (Pairs)(low >> 16 | (high & 0xFFFF0000u));
   const Pairs rest = (Pairs)((low & 0xFFFFu) | high << 16);

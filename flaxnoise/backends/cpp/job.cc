@@ -119,6 +119,7 @@ Item item_of(const Job& job, int64_t index) {
   }
   if (const char* threshold = at(job.threshold, position, job.batch_rank)) {
     std::memcpy(&item.threshold, threshold, sizeof(item.threshold));
+    if (item.threshold > EVERY) item.threshold = EVERY;
   }
   item.masked = job.kind == Kind::masked_normal;
   item.x = at(job.x, position, job.batch_rank);
