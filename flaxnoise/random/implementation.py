@@ -1,0 +1,132 @@
+"""What jax asks of a key implementation: seed, split, fold_in and random_bits, drawn by the stream.
+
+A key is four words. Under one key the stream is a bijection from counters to blocks of four words,
+
+    block b of domain d = Philox4x32-10 of (b low, b high, k2 ^ d << 24, k3) under (k0, k1),
+
+and each derivation has a domain of its own, that no noise uses:
+
+    key of seed s        block (s low) of domain SEED under the words (0, 0, 0, s high)
+    split(key, …)[i]     block i of domain SPLIT under the key, whatever the number of keys
+    fold_in(key, data)   block (data) of domain FOLD_IN under the key
+    random_bits(key, …)  the words of domain BITS in order, the same as flaxnoise.random.bits
+
+Why no two derivations give the same key:
+
+- Of all 2^64 seeds, and of all children of one key (2^62 of split, 2^32 of fold_in), each has a
+  counter of its own under one Philox key. A bijection maps them to different blocks, so the keys
+  differ with certainty. For the same reason no child of a key appears in the noise of that key.
+- Keys with different parents are values of Philox under different keys or offsets. Nothing rules
+  out that two of them are equal, but it is as improbable as for random words of 128 bits: for n
+  keys at most n²/2^129, which is 2^-65 for 2^32 keys.
+- Two keys share blocks between different domains only where they agree in everything but the upper
+  byte of k2. By the same count that has a probability of at most n²/2^121, 2^-57 for 2^32 keys.
+- Keys of jax's own implementations have words (k0, k1, 0, 0) or four words. That of seed 0 is all
+  zeros, and so shares its Philox key with our seeds, but no noise is drawn in the domain SEED.
+"""
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from flaxnoise.affine import affine
+from flaxnoise.affine.inlining import FLAT
+
+KEY_SHAPE = (4,)
+
+# Domains, as in the table of flaxnoise.stream.noise.
+SEED, SPLIT, FOLD_IN = 6, 7, 8
+
+# An array that holds blocks 0 … 2^32 − 1, so that indices are taken as 64 bit.
+_ALL_BLOCKS = (1 << 34,)
+
+
+def seed(value: jax.Array) -> jax.Array:
+    """uint32[4], the key of an integer; one of fewer than 64 bits counts as its value in 64.
+
+    Raises:
+        TypeError: not an integer.
+    """
+    if not jnp.issubdtype(value.dtype, jnp.integer):
+        raise TypeError(f"key: seed must be an integer, got {value.dtype}.")
+    return _seed(value)
+
+
+@functools.partial(jax.jit, inline=FLAT)
+def _seed(value: jax.Array) -> jax.Array:
+    with jax.enable_x64(True):
+        wide = value.astype(jnp.int64)  # extends the sign
+        low, high = wide.astype(jnp.uint32), (wide >> jnp.int64(32)).astype(jnp.uint32)
+        zero = jnp.zeros_like(high)
+        return _block(jnp.stack([zero, zero, zero, high]), SEED, low)
+
+
+def split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """uint32[*shape, 4], independent keys: number i in row-major order is block i."""
+    return _split(key, tuple(shape))
+
+
+@functools.partial(jax.jit, static_argnums=1, inline=FLAT)
+def _split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    return _words(_in_domain(key, SPLIT), (*shape, *KEY_SHAPE))
+
+
+@functools.partial(jax.jit, inline=FLAT)
+def _fold_in(key: jax.Array, data: jax.Array) -> jax.Array:
+    return _block(key, FOLD_IN, data.astype(jnp.uint32))
+
+
+def fold_in(key: jax.Array, data: jax.typing.ArrayLike) -> jax.Array:
+    """uint32[4], the key number ``data`` of those derived from a key; 32 bits."""
+    return _fold_in(key, jnp.asarray(data))
+
+
+def random_bits(key: jax.Array, bit_width: int, shape: tuple[int, ...]) -> jax.Array:
+    """Unsigned integers of 8, 16, 32 or 64 bits: the words of the stream in order, no bit unused.
+
+    Element i is made of the bits from number i·bit_width on, where bit j of word w is number
+    32·w + j: narrow elements share a word, its lowest bits first, and wide ones take two.
+    """
+    return _random_bits(key, bit_width, tuple(shape))
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2), inline=FLAT)
+def _random_bits(key: jax.Array, bit_width: int, shape: tuple[Any, ...]) -> jax.Array:
+    if bit_width == 32:
+        return _words(key, shape)
+    if bit_width == 64:
+        # 64-bit integers must not depend on the mode that the lowering runs under.
+        with jax.enable_x64(True):
+            pairs = _words(key, (*shape, 2)).astype(jnp.uint64)
+            return pairs[..., 0] | (pairs[..., 1] << jnp.uint64(32))
+    dtype = jnp.dtype(f"uint{bit_width}")
+    per_word = 32 // bit_width
+    if shape and isinstance(shape[-1], int) and shape[-1] % per_word == 0:
+        # No row shares a word with the next: the array can be sharded along its dimensions.
+        words = _words(key, (*shape[:-1], shape[-1] // per_word))
+        return lax.bitcast_convert_type(words, dtype).reshape(shape)
+    size = math.prod(shape)
+    words = _words(key, (-(-size // per_word),))
+    return lax.bitcast_convert_type(words, dtype).reshape(-1)[:size].reshape(shape)
+
+
+def _block(key: jax.Array, domain: int, number: jax.Array) -> jax.Array:
+    """uint32[4], one block of a domain; its number is a uint32."""
+    first = jnp.stack([number << jnp.uint32(2), number >> jnp.uint32(30)])
+    operands = {"key": _in_domain(key, domain), "start": first}
+    return affine(
+        operands, kind="bits", shape=KEY_SHAPE, dtype=jnp.uint32, global_shape=_ALL_BLOCKS
+    )
+
+
+def _words(key: jax.Array, shape: tuple[Any, ...]) -> jax.Array:
+    return affine({"key": key}, kind="bits", shape=shape, dtype=jnp.uint32)
+
+
+def _in_domain(key: jax.Array, domain: int) -> jax.Array:
+    """The words under which the domain BITS, which is 0, is that of the key in another."""
+    return key ^ jnp.array([0, 0, domain << 24, 0], jnp.uint32)

@@ -1,0 +1,37 @@
+"""Keys of flaxnoise.random.key in NumPy: how they are derived, and the bits of every width."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import reference
+
+SEED, SPLIT, FOLD_IN = 6, 7, 8
+U32 = NDArray[np.uint32]
+
+
+def blocks(key: reference.Key, domain: int, numbers: ArrayLike) -> U32:
+    """uint32[..., 4], blocks of a domain."""
+    k0, k1, k2, k3 = key
+    moved = (k0, k1, k2 ^ domain << 24, k3)
+    words = reference.block_words(moved, np.asarray(numbers, np.uint64), reference.BITS)
+    return np.stack(words, axis=-1)
+
+
+def of_seed(seed: int) -> U32:
+    low, high = seed % 2**32, (seed >> 32) % 2**32
+    return blocks((0, 0, 0, high), SEED, low)
+
+
+def split(key: reference.Key, numbers: ArrayLike) -> U32:
+    """The children of these numbers."""
+    return blocks(key, SPLIT, numbers)
+
+
+def fold_in(key: reference.Key, data: ArrayLike) -> U32:
+    return blocks(key, FOLD_IN, np.asarray(data).astype(np.uint32))
+
+
+def bits(key: reference.Key, bit_width: int, size: int) -> NDArray:
+    """The first elements of a width: the bytes of the words in order, the lowest byte first."""
+    words = reference.bits(key, np.arange(-(-size * bit_width // 32), dtype=np.uint64))
+    return words.astype("<u4").view(f"<u{bit_width // 8}")[:size]
