@@ -25,7 +25,6 @@ from flaxnoise.affine import varying
 from flaxnoise.affine.devices import asks_devices
 from flaxnoise.affine.shard import mesh_axes
 from flaxnoise.backends.choice import forced_backend, needs_devices
-from flaxnoise.stream.noise import Kind
 from flaxnoise.stream.sizes import is_one, needs_64_bits, static_sizes
 
 OPERANDS = ("key", "start", "threshold", "x", "a", "b", "c", "d")
@@ -36,7 +35,7 @@ affine_p = Primitive("flaxnoise_affine")
 def affine(
     operands: dict[str, jax.Array],
     *,
-    kind: Kind,
+    kind: str,
     shape: tuple[int, ...],
     dtype: jax.typing.DTypeLike,
     global_shape: tuple[int, ...] | None = None,

@@ -18,9 +18,10 @@ from jax.interpreters import mlir
 
 from flaxnoise.backends import xla
 from flaxnoise.backends.cpu_library import TARGET as TARGET
+from flaxnoise.backends.cpu_library import kinds
 from flaxnoise.backends.cpu_library import missing as missing
 from flaxnoise.stream import variates
-from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.kinds import KINDS
 from flaxnoise.stream.sizes import are_known
 
 Operands = Mapping[str, jax.Array]
@@ -32,7 +33,7 @@ _ELEMENTS = (jnp.float32, jnp.float64, jnp.bfloat16, jnp.float16)
 def affine(
     operands: Operands,
     *,
-    kind: Kind,
+    kind: str,
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
@@ -67,7 +68,7 @@ def _dims(operands: Operands, name: str) -> tuple[int, ...]:
 
 
 def _fused(
-    operands: Operands, coefficients: Operands, kind: Kind, *, dtype: jnp.dtype, **box: Any
+    operands: Operands, coefficients: Operands, kind: str, *, dtype: jnp.dtype, **box: Any
 ) -> jax.Array:
     precision = functools.reduce(jnp.promote_types, [c.dtype for c in coefficients.values()])
     x = operands.get("x")
@@ -83,21 +84,22 @@ def _fused(
     return _call(operands, kind, element, **box).astype(dtype)
 
 
-def _noise(operands: Operands, kind: Kind, dtype: jax.typing.DTypeLike, **box: Any) -> jax.Array:
+def _noise(operands: Operands, kind: str, dtype: jax.typing.DTypeLike, **box: Any) -> jax.Array:
     """n: bool for keep, uint32 for bits, else of a floating dtype."""
     operands = {k: v for k, v in operands.items() if k in ("key", "start", "threshold")}
     element = dtype if dtype in _ELEMENTS else jnp.float32
-    if kind == "bits":
-        return _call(operands, kind, jnp.uint32, **box)
-    if kind not in ("keep", "masked_normal"):
+    row = KINDS[kind]
+    if row.dtype != jnp.bool_:
+        element = element if row.dtype == jnp.float32 else row.dtype
+    if not row.drops:
         return _call(operands, kind, element, **box)
     if set(_dims(operands, "threshold")) <= {1}:
         return _call(operands, kind, jnp.bool_ if kind == "keep" else element, **box)
     threshold = operands.pop("threshold")
-    kept = variates.keep(_call(operands, "keep_words", jnp.uint32, **box), threshold)
+    kept = variates.keep(_call(operands, "halves", jnp.uint32, **box), threshold)
     if kind == "keep":
         return kept
-    n = _call(operands, "normal", element, **box)
+    n = _call(operands, str(row.where_dropped), element, **box)
     return jnp.where(kept, jnp.zeros((), n.dtype), n)
 
 
@@ -174,14 +176,13 @@ def _lives_on(value: Any) -> bool:
 
 mlir.register_lowering(kernel_p, _lower, platform="cpu", cacheable=False)
 
-_KINDS = ("bits", "keep", "normal", "masked_normal", "uniform", "unit_uniform", "laplace")
 _MOST_DIMS = 16
 _ORDER = ("key", "start", "threshold", "x", "a", "b", "c", "d")
 
 
 def refuses(
     *,
-    kind: Kind,
+    kind: str,
     partitioned: bool,
     exported: bool,
     dtype: jax.typing.DTypeLike,
@@ -190,7 +191,7 @@ def refuses(
     **_: Any,
 ) -> str | None:
     """Why the kernel cannot serve a call, or None."""
-    if kind not in _KINDS:
+    if kind not in kinds():
         return f"its kernel does not know noise of the kind {kind!r}."
     if jnp.issubdtype(dtype, jnp.floating) and jnp.dtype(dtype).itemsize < 2:
         return f"its kernel has no {jnp.dtype(dtype)}."

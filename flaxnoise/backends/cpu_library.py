@@ -19,6 +19,17 @@ def missing() -> str | None:
     return _load()[1]
 
 
+@functools.cache
+def kinds() -> dict[str, int]:
+    """The kinds of noise that the kernel draws, and their domains.
+
+    Raises:
+        RuntimeError: the library is missing.
+    """
+    rows = (row.split(" ") for row in _library().flaxnoise_kinds().decode().split(","))
+    return {name: int(domain) for name, domain in rows}
+
+
 def simd_targets() -> tuple[str, ...]:
     """The SIMD targets that this processor has, best first.
 
@@ -65,7 +76,7 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         return None, f"its library cannot be loaded: {error}"
-    for name in ("flaxnoise_targets", "flaxnoise_target"):
+    for name in ("flaxnoise_kinds", "flaxnoise_targets", "flaxnoise_target"):
         getattr(library, name).restype = ctypes.c_char_p
     built = (library.flaxnoise_ffi_major(), library.flaxnoise_ffi_minor())
     ours = _interface_version()

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxnoise.backends import xla, xla_flat
-from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.kinds import KINDS
 from flaxnoise.stream.sizes import are_known, needs_64_bits
 
 Operands = dict[str, jax.Array]
@@ -33,7 +33,6 @@ Operands = dict[str, jax.Array]
 ENVIRONMENT = "FLAXNOISE_CUDA_CAPABILITY"  # of the GPUs of programs that are not for those at hand
 TILES = (4096, 2048, 1024)  # elements of one program; each holds whole chunks of the stream
 _FIRST_CAPABILITY = 9.0
-_WITH_ROOTS: tuple[Kind, ...] = ("normal", "masked_normal")
 _SQRT_SINCE = (0, 12)
 _FLOATS = (jnp.float32, jnp.bfloat16, jnp.float16)
 
@@ -41,7 +40,7 @@ _FLOATS = (jnp.float32, jnp.bfloat16, jnp.float16)
 def affine(
     operands: Mapping[str, jax.Array],
     *,
-    kind: Kind,
+    kind: str,
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
@@ -73,10 +72,10 @@ def affine(
         return draw(dict(operands), dtype=dtype)
     # Noise that is shared along some dimensions of x is drawn once, and the rest left to XLA.
     own = {k: v for k, v in operands.items() if k in ("key", "start", "threshold")}
-    n = draw(own, dtype={"keep": jnp.bool_, "bits": jnp.uint32}.get(kind, jnp.float32))
+    n = draw(own, dtype=KINDS[kind].dtype)
     if not coefficients:
         return jnp.broadcast_to(n.astype(dtype), (*n.shape[:batch_rank], *dims))
-    zeros = kind in xla.KINDS_WITH_ZEROS
+    zeros = KINDS[kind].may_be_0
     with jax.enable_x64(True):
         y = xla.combine(n, operands.get("x"), coefficients, jnp.dtype(dtype), zeros=zeros)
         return jnp.broadcast_to(y, jnp.broadcast_shapes(n.shape, y.shape))
@@ -85,7 +84,7 @@ def affine(
 def _fused(
     operands: Operands,
     *,
-    kind: Kind,
+    kind: str,
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     wide: bool,
@@ -154,7 +153,7 @@ def _padded(value: jax.Array, length: int) -> jax.Array:
 
 
 def _tail(
-    rows: Operands, first: int, *, kind: Kind, length: int, whole: int, **how: Any
+    rows: Operands, first: int, *, kind: str, length: int, whole: int, **how: Any
 ) -> jax.Array:
     """dtype[rows, length - first]: the elements from the first on, by the xla form."""
     operands = {k: v[:, first:] if _is_array(k, v) else v for k, v in rows.items()}
@@ -182,7 +181,7 @@ def missing() -> str | None:
 
 def refuses(
     *,
-    kind: Kind,
+    kind: str,
     partitioned: bool,
     dtype: jax.typing.DTypeLike,
     shape: Sequence[Any],
@@ -203,7 +202,7 @@ def refuses(
         own = avals["threshold"].shape[-len(shape) :] if shape else ()
         if any(mine > 1 and size == 1 for mine, size in zip(own, shape, strict=True)):
             return "its rate varies along dimensions that share the noise."
-    if kind in _WITH_ROOTS and jax.__version_info__ < _SQRT_SINCE:
+    if KINDS[kind].has_root and jax.__version_info__ < _SQRT_SINCE:
         return f"Mosaic GPU of jax {jax.__version__} has no square root, which normals need."
     floats = [avals[name].dtype for name in "xabcd" if name in avals]
     for own in (*floats, jnp.dtype(dtype)):

@@ -18,7 +18,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from flaxnoise.backends import xla
-from flaxnoise.stream.noise import Kind, draw
+from flaxnoise.stream.kinds import KINDS
+from flaxnoise.stream.noise import draw
 from flaxnoise.stream.threshold import EVERY
 
 VECTOR = 4  # elements of one load: 16 bytes of float32, 8 bytes of bfloat16 and float16
@@ -57,7 +58,7 @@ def call(
     plan: Plan,
     *,
     batch: int,
-    kind: Kind,
+    kind: str,
     dtype: jnp.dtype,
     interpret: Any = None,
 ) -> jax.Array:
@@ -125,21 +126,23 @@ def _formula(
     number: jax.Array,
     position: jax.Array,
     plan: Plan,
-    kind: Kind,
+    kind: str,
     dtype: jnp.dtype,
 ) -> jax.Array:
     values = _without_zero_factor(values) if kind == "keep" else values
     key, threshold = tuple(values["key"]), values.get("threshold")
     index = functools.partial(_index, number.astype(jnp.uint32), position, values.get("start"))
-    if kind == "masked_normal":
+    row = KINDS[kind]
+    if row.where_dropped is not None:
         # Two indices, for the compiler merges the blocks of one only where it has no other use.
-        kept = draw("keep", key, *index(plan, by_blocks=False), threshold)
-        n = jnp.where(kept, jnp.float32(0), draw("normal", key, *index(plan), None))
+        kept = draw(KINDS["keep"], key, *index(plan, by_blocks=False), threshold)
+        n = draw(KINDS[row.where_dropped], key, *index(plan), None)
+        n = jnp.where(kept, jnp.zeros((), n.dtype), n)
     else:
-        n = draw(kind, key, *index(plan, by_blocks=kind != "keep"), threshold)
+        n = draw(row, key, *index(plan, by_blocks=row.reads != "half"), threshold)
     coefficients = {name: values[name] for name in "abcd" if name in values}
     if coefficients:
-        zeros = kind in xla.KINDS_WITH_ZEROS
+        zeros = KINDS[kind].may_be_0
         return xla.combine(n, values.get("x"), coefficients, dtype, zeros=zeros)
     if n.dtype == jnp.bool_:
         n = jnp.where(n, jnp.uint32(1), jnp.uint32(0))  # selects have at least 16 bits

@@ -8,7 +8,7 @@ XLA.
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,20 +19,18 @@ from flaxnoise.backends import xla
 from flaxnoise.backends.mosaic_tpu_grid import Grid, grids_of
 from flaxnoise.stream import variates
 from flaxnoise.stream.index import CHUNK
-from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.kinds import KINDS
 from flaxnoise.stream.sizes import are_known
 
 Operands = Mapping[str, jax.Array]
 
 _FLOATS = (jnp.float32, jnp.bfloat16, jnp.float16)
-_KINDS = get_args(Kind)
-_DTYPES = {"keep": jnp.int32, "bits": jnp.uint32}  # of the kernel's n; float32 for all others
 
 
 def affine(
     operands: Operands,
     *,
-    kind: Kind,
+    kind: str,
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
@@ -65,7 +63,7 @@ def _where_aligned(
     return lax.cond(jnp.all(start[..., 0] % alignment == 0), form, other, dict(operands))
 
 
-def _aligned(operands: Operands, *, kind: Kind, dtype: Any, **how: Any) -> jax.Array:
+def _aligned(operands: Operands, *, kind: str, dtype: Any, **how: Any) -> jax.Array:
     """The formula where all examples start at multiples of the grid's alignment."""
     shape = how["shape"]
     coefficients = {name: operands[name] for name in "abcd" if name in operands}
@@ -76,7 +74,7 @@ def _aligned(operands: Operands, *, kind: Kind, dtype: Any, **how: Any) -> jax.A
         own = {name: operands[name] for name in names if name in operands}
         threshold = own.get("threshold")
         if threshold is None or _is_one_number(threshold, operands):
-            n = _call(own, {}, kind, dtype=_DTYPES.get(kind, jnp.float32), **how)
+            n = _call(own, {}, kind, dtype=_stored(kind), **how)
         else:
             n = _above_thresholds(own, kind, **how)
         if kind == "keep":
@@ -89,7 +87,7 @@ def _aligned(operands: Operands, *, kind: Kind, dtype: Any, **how: Any) -> jax.A
 
 def refuses(
     *,
-    kind: Kind,
+    kind: str,
     partitioned: bool,
     dtype: jax.typing.DTypeLike,
     shape: Sequence[Any],
@@ -98,10 +96,8 @@ def refuses(
     **_: Any,
 ) -> str | None:
     """Why the kernel cannot serve a call, or None."""
-    if kind not in _KINDS:
-        return f"its kernel does not know noise of the kind {kind!r}."
     floats = [avals[name].dtype for name in ("x", *"abcd") if name in avals]
-    if floats or kind not in _DTYPES:
+    if floats or KINDS[kind].dtype == jnp.float32:
         floats.append(dtype)
     others = [jnp.dtype(own).name for own in floats if own not in _FLOATS]
     if others:
@@ -132,7 +128,7 @@ def is_faster(*, shape: Sequence[int], global_shape: Sequence[int] | None, **_: 
     return as_rows and grid.is_worth_it and math.prod(shape) >= 16 * CHUNK
 
 
-def _above_thresholds(operands: Operands, kind: Kind, **how: Any) -> jax.Array:
+def _above_thresholds(operands: Operands, kind: str, **how: Any) -> jax.Array:
     """Noise that drops by thresholds that differ between the elements of an example."""
     operands = dict(operands)
     threshold = operands.pop("threshold")
@@ -146,7 +142,7 @@ def _above_thresholds(operands: Operands, kind: Kind, **how: Any) -> jax.Array:
 def _call(
     operands: Operands,
     coefficients: Operands,
-    kind: Kind | Literal["halves"],
+    kind: str,
     *,
     shape: tuple[int, ...],
     grid: Grid,
@@ -207,6 +203,12 @@ def _is_by_rows(operands: Operands, shape: tuple[int, ...]) -> bool:
 
 def _is_one_number(value: jax.Array, operands: Operands) -> bool:
     return set(value.shape[operands["key"].ndim - 1 :]) <= {1}
+
+
+def _stored(kind: str) -> jax.typing.DTypeLike:
+    """What the kernel writes for n: Mosaic stores no bool."""
+    dtype = KINDS[kind].dtype
+    return jnp.int32 if dtype == jnp.bool_ else dtype
 
 
 def _element(dtype: jax.typing.DTypeLike) -> jax.typing.DTypeLike:

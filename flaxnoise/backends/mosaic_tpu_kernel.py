@@ -8,7 +8,7 @@ chunk are in several rows, they are sorted into rows by stores to a buffer.
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +18,11 @@ from jax.experimental.pallas import tpu as pltpu
 
 from flaxnoise.backends import xla
 from flaxnoise.backends.mosaic_tpu_grid import LANES, MOST_TILES, SUBLANES, Grid
-from flaxnoise.backends.mosaic_tpu_registers import iota, multiply_halves, spread, sum64, swapped
-from flaxnoise.stream import noise, variates
+from flaxnoise.backends.mosaic_tpu_registers import iota, multiply_halves, spread, sum64
 from flaxnoise.stream.index import half_address, word_address
-from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.kinds import DOMAINS, KINDS
+from flaxnoise.stream.noise import counter, swapped
 from flaxnoise.stream.philox import Words, philox4x32
-
-_OF_HALVES = ("keep", "masked_normal", "halves")
-KernelKind = Kind | Literal["halves"]  # the words that masks are made of
 
 WORDS = ("k0", "k1", "k2", "k3", "low", "high", "threshold")  # key, start, threshold
 
@@ -35,7 +32,7 @@ def call(
     coefficients: Mapping[str, jax.Array],
     x: jax.Array | None,
     *,
-    kind: KernelKind,
+    kind: str,
     grid: Grid,
     dtype: jax.typing.DTypeLike,
     interpret: Any,
@@ -65,7 +62,8 @@ def call(
         each = int(x.shape[0] == examples)
         specs.append(pl.BlockSpec(block, lambda e, i, j: (e * each, i, j)))
     buffer = (grid.tiles * SUBLANES * grid.row_groups, LANES)  # a tile's rows after another's
-    has_buffer = grid.is_interleaved and kind in _OF_HALVES
+    row = KINDS[kind]
+    has_buffer = grid.is_interleaved and (row.reads == "half" or row.where_dropped is not None)
     return pl.pallas_call(
         functools.partial(
             _kernel,
@@ -91,7 +89,7 @@ def call(
 def _kernel(
     words_ref: Any,
     *refs: Any,
-    kind: KernelKind,
+    kind: str,
     grid: Grid,
     names: tuple[str, ...],
     has_x: bool,
@@ -125,7 +123,7 @@ def _kernel(
                 y = n.astype(y_ref.dtype)
             else:
                 x = None if x_ref is None else x_ref[at].astype(jnp.float32)
-                zeros = kind == "masked_normal"
+                zeros = KINDS[kind].may_be_0
                 y = xla.combine(n, x, coefficients, jnp.float32, zeros=zeros)
             y_ref[at] = jnp.broadcast_to(y, (SUBLANES, LANES)).astype(y_ref.dtype)
 
@@ -145,21 +143,20 @@ class Here(NamedTuple):
     threshold: jax.Array
     buffer: Any
 
-    def noise(self, kind: KernelKind, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
+    def noise(self, kind: str, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
         """n of each place (group of rows, tile), uint32/bool/float32[SUBLANES, LANES]."""
-        if kind == "halves":
-            return self._halves(places)
-        if kind == "keep":
-            return [variates.keep(half, self.threshold) for half in self._halves(places)]
-        if kind == "normal":
-            return self._words(places, noise.DOMAIN_NORMAL, word_address, _normals)
-        if kind == "masked_normal":
-            kept, normals = (self.noise(kind, places) for kind in ("keep", "normal"))
+        row = KINDS[kind]
+        if row.where_dropped is not None:
+            kept, others = (self.noise(kind, places) for kind in ("keep", row.where_dropped))
             return [
-                jnp.where(keep, jnp.float32(0), n) for keep, n in zip(kept, normals, strict=True)
+                jnp.where(keep, jnp.float32(0), n) for keep, n in zip(kept, others, strict=True)
             ]
-        domain, map_ = _OF_ONE_WORD[kind]
-        return [map_(word) for word in self._words(places, domain, word_address)]
+        if row.reads == "half":
+            return [row.map(half, self.threshold) for half in self._halves(places)]
+        if row.reads == "pair":
+            of_block = functools.partial(_of_pairs, row.map)
+            return self._words(places, row.domain, word_address, of_block)
+        return [row.map(word) for word in self._words(places, row.domain, word_address)]
 
     def _halves(self, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
         """u of each element: its own 16 bits above, its partner's below."""
@@ -168,10 +165,10 @@ class Here(NamedTuple):
         if self.grid.period:
             found = []
             for chunk in range(0, len(places), MOST_TILES):
-                lower = self._words(places[chunk : chunk + 4], noise.DOMAIN_KEEP, half_address)
+                lower = self._words(places[chunk : chunk + 4], DOMAINS["keep"], half_address)
                 found += [*lower, *map(swapped, lower)]
             return found
-        words = self._words(places, noise.DOMAIN_KEEP, half_address)
+        words = self._words(places, DOMAINS["keep"], half_address)
         return [
             jnp.where(self._is_upper(place), swapped(word), word)
             for place, word in zip(places, words, strict=True)
@@ -184,7 +181,7 @@ class Here(NamedTuple):
         for first in range(0, tiles * period, MOST_TILES):
             offsets = [(first + i) * LANES for i in range(4)]
             apart = period * self.grid.stride
-            lower = self._words_at(offsets, apart, noise.DOMAIN_KEEP, half_address)
+            lower = self._words_at(offsets, apart, DOMAINS["keep"], half_address)
             for i, word in enumerate([*lower, *map(swapped, lower)]):
                 row, tile = divmod(first + i, tiles)
                 self.buffer[pl.ds(tile * rows + row, SUBLANES, stride=period), :] = word
@@ -217,11 +214,10 @@ class Here(NamedTuple):
         map_: Callable[[Words], Sequence[jax.Array]] = lambda words: words,
     ) -> list[jax.Array]:
         """Those of four tiles with these first elements, and rows so far ``apart``."""
-        k0, k1, k2, k3 = self.key
         first = self._first_of_blocks(offsets, apart)
         block_low, block_high = address(*self._index(first))[:2]
-        counter = (block_low, block_high, k2 ^ jnp.uint32(domain), k3)
-        return spread(map_(philox4x32(counter, (k0, k1), multiply_halves)))
+        block = counter(self.key, block_low, block_high, domain)
+        return spread(map_(philox4x32(block, self.key[:2], multiply_halves)))
 
     def _first_of_blocks(self, offsets: Sequence[int], apart: int) -> jax.Array:
         """Offset of the first element of each lane's block; 32 lanes for each of four tiles."""
@@ -251,18 +247,6 @@ class Here(NamedTuple):
         return low, self.high + (low < offset).astype(jnp.uint32)
 
 
-def _normals(words: Words) -> list[jax.Array]:
+def _of_pairs(map_: Callable[..., jax.Array], words: Words) -> list[jax.Array]:
     w0, w1, w2, w3 = words
-    return [
-        variates.normal(a, b, jnp.asarray(odd))
-        for a, b in ((w0, w1), (w2, w3))
-        for odd in (False, True)
-    ]
-
-
-_OF_ONE_WORD: dict[KernelKind, tuple[int, Callable[[jax.Array], jax.Array]]] = {
-    "bits": (noise.DOMAIN_BITS, lambda word: word),
-    "uniform": (noise.DOMAIN_UNIFORM, variates.uniform),
-    "unit_uniform": (noise.DOMAIN_UNIFORM, variates.unit_uniform),
-    "laplace": (noise.DOMAIN_LAPLACE, variates.laplace),
-}
+    return [map_(a, b, jnp.asarray(odd)) for a, b in ((w0, w1), (w2, w3)) for odd in (False, True)]

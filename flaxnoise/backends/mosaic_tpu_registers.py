@@ -53,11 +53,6 @@ def spread(words: Sequence[jax.Array]) -> list[jax.Array]:
     return tiles
 
 
-def swapped(word: jax.Array) -> jax.Array:
-    """The halves of each word, exchanged."""
-    return (word << jnp.uint32(16)) | (word >> jnp.uint32(16))
-
-
 def iota(axis: int) -> jax.Array:
     """uint32[SUBLANES, 128]: the row (axis 0) or the lane (axis 1)."""
     return lax.broadcasted_iota(jnp.int32, (SUBLANES, LANES), axis).astype(jnp.uint32)

@@ -17,19 +17,17 @@ from flaxnoise.backends.linear_index import (
     is_cut_along_first,
     linear_index,
 )
-from flaxnoise.stream.noise import Kind, draw
+from flaxnoise.stream.kinds import KINDS
+from flaxnoise.stream.noise import draw
 from flaxnoise.stream.sizes import are_known, needs_64_bits
 
 Coefficients = Mapping[str, jax.Array]
-
-# Kinds of noise that are numbers and may be exactly 0.
-KINDS_WITH_ZEROS: tuple[Kind, ...] = ("masked_normal",)
 
 
 def affine(
     operands: Mapping[str, jax.Array],
     *,
-    kind: Kind,
+    kind: str,
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
@@ -48,7 +46,7 @@ def affine(
         coefficients = {name: operands[name] for name in "abcd" if name in operands}
         if not coefficients:
             return n.astype(dtype)
-        y = combine(n, operands.get("x"), coefficients, dtype, zeros=kind in KINDS_WITH_ZEROS)
+        y = combine(n, operands.get("x"), coefficients, dtype, zeros=KINDS[kind].may_be_0)
         # Where no term needs n, y may lack the batch dimensions that only key or threshold has.
         return jnp.broadcast_to(y, jnp.broadcast_shapes(n.shape, y.shape))
 
@@ -56,7 +54,7 @@ def affine(
 def noise(
     operands: Mapping[str, jax.Array],
     *,
-    kind: Kind,
+    kind: str,
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     wide: bool = False,
@@ -81,7 +79,7 @@ def noise(
         low, high = index_in_example(batch, dims[0]), jnp.uint32(0)
     else:
         low, high = linear_index(dims, global_shape or shape, operands.get("start"), wide)
-    n = draw(kind, (k0, k1, k2, k3), low, high, threshold)
+    n = draw(KINDS[kind], (k0, k1, k2, k3), low, high, threshold)
     return n if dims is shape else n.reshape(n.shape[: len(batch)] + shape)
 
 

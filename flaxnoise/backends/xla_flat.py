@@ -15,7 +15,7 @@ from jax import lax
 
 from flaxnoise.backends import xla
 from flaxnoise.backends.linear_index import is_cut_along_first
-from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.kinds import KINDS
 
 Operands = Mapping[str, jax.Array]
 
@@ -27,7 +27,7 @@ SPLIT_FROM = 1 << 20
 def affine(
     operands: Operands,
     *,
-    kind: Kind,
+    kind: str,
     shape: tuple[int, ...],
     global_shape: tuple[int, ...] | None,
     dtype: jax.typing.DTypeLike,
@@ -46,7 +46,7 @@ def affine(
 
 
 def _is_better_flat(
-    operands: Operands, kind: Kind, shape: tuple[int, ...], whole: tuple[int, ...]
+    operands: Operands, kind: str, shape: tuple[int, ...], whole: tuple[int, ...]
 ) -> bool:
     """Whether the whole formula had better be of one dimension, and can be.
 
@@ -55,7 +55,7 @@ def _is_better_flat(
     """
     if not is_cut_along_first(shape, whole) or not shape:
         return False
-    used_twice = kind in xla.KINDS_WITH_ZEROS
+    used_twice = KINDS[kind].may_be_0
     if not (used_twice or shape[-1] % 4 == 2 or _is_split(operands, shape)):
         return False
     batch_rank = operands["key"].ndim - 1

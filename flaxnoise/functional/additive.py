@@ -21,7 +21,6 @@ from flaxnoise.functional.formula import (
     placed,
     precision,
 )
-from flaxnoise.stream.noise import Kind
 
 
 @same_for_every_key(scale=(0,))
@@ -180,7 +179,7 @@ def salt_and_pepper_noise(
 
 def _scaled(
     owner: str,
-    kind: Kind,
+    kind: str,
     key: jax.Array,
     x: jax.Array,
     scale: jax.typing.ArrayLike,
@@ -199,7 +198,7 @@ def _apply(
     key: jax.Array,
     x: jax.Array,
     scale: jax.Array,
-    kind: Kind,
+    kind: str,
     dims: tuple[int, ...],
     coefficient: str,
 ) -> jax.Array:

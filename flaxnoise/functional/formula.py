@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from flaxnoise import arguments
 from flaxnoise.affine import affine, located
 from flaxnoise.backends.choice import forced_backend
-from flaxnoise.stream.noise import Kind
 from flaxnoise.stream.threshold import keep_scale, threshold
 
 
@@ -34,14 +33,14 @@ def placed(
 
 
 def apply(
-    kind: Kind, key: jax.Array, x: jax.Array, dims: tuple[int, ...], **operands: Any
+    kind: str, key: jax.Array, x: jax.Array, dims: tuple[int, ...], **operands: Any
 ) -> jax.Array:
     """The primitive on x, with coefficients that broadcast to it."""
     return apply_at(kind, *placed(key, x, dims), x, dims, **operands)
 
 
 def apply_at(
-    kind: Kind,
+    kind: str,
     words: dict[str, jax.Array],
     place: Place,
     x: jax.Array,

@@ -35,11 +35,12 @@ from jax import lax
 
 from flaxnoise.affine import affine
 from flaxnoise.affine.inlining import FLAT
+from flaxnoise.stream.kinds import DOMAINS
 
 KEY_SHAPE = (4,)
 
-# Domains, as in the table of flaxnoise.stream.noise.
-SEED, SPLIT, FOLD_IN = 6, 7, 8
+
+SEED, SPLIT, FOLD_IN = (DOMAINS[name] for name in ("seed", "split", "fold_in"))
 
 # An array that holds blocks 0 … 2^32 − 1, so that indices are taken as 64 bit.
 _ALL_BLOCKS = (1 << 34,)

@@ -11,7 +11,6 @@ from flaxnoise import arguments
 from flaxnoise.affine import affine, located
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.stream import threshold as _threshold
-from flaxnoise.stream.noise import Kind
 from flaxnoise.stream.sizes import static_sizes
 
 
@@ -187,7 +186,7 @@ def realised_rate(rate: jax.typing.ArrayLike) -> jax.Array:
 
 def _draw(
     owner: str,
-    kind: Kind,
+    kind: str,
     key: Any,
     shape: int | Sequence[int],
     dtype: jax.typing.DTypeLike,
@@ -199,7 +198,7 @@ def _draw(
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4), inline=FLAT)
 def _values(
-    key: jax.Array, rate: Any, kind: Kind, shape: tuple[int, ...], dtype: jnp.dtype
+    key: jax.Array, rate: Any, kind: str, shape: tuple[int, ...], dtype: jnp.dtype
 ) -> jax.Array:
     operands = {"key": arguments.key_words(key)}
     if rate is not None:

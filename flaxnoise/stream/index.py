@@ -1,5 +1,10 @@
 """Which word of which block belongs to the element of a given linear index.
 
+Elements j and j + 512 of a chunk of 1024 share a word of the kinds of 16 bits: each has one half of
+it, and the other half refines. Where 31 bits decide, which is for rates below 2^-10 or above
+1 − 2^-10, the two are correlated: by 2e-4 (measured) at rate 1e-6, by 0.02 at 1e-8. At all other
+rates 16 bits decide, and all elements are independent.
+
 An index is 64 bit, held as (low, high) uint32 words; ``high=None`` says that every index is below
 2^32, and saves the arithmetic. Four consecutive elements share a block of four words.
 """

@@ -1,29 +1,32 @@
 """The noise of an element: a function of (key, index, kind) alone."""
 
-from collections.abc import Callable
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 
-from flaxnoise.stream import variates
 from flaxnoise.stream.index import half_address, word_address
+from flaxnoise.stream.kinds import KINDS, Kind
 from flaxnoise.stream.philox import Words, philox4x32
 
-Kind = Literal["bits", "keep", "normal", "masked_normal", "uniform", "unit_uniform", "laplace"]
 
-# Third word of the counter, so that kinds of noise under one key never share a block.
-DOMAIN_BITS = 0
-DOMAIN_KEEP = 1
-DOMAIN_NORMAL = 2
-DOMAIN_UNIFORM = 3
-DOMAIN_LAPLACE = 4
+def counter(key: Words, block_low: jax.Array, block_high: jax.Array, domain: int) -> Words:
+    """Philox's counter of a block: (block low, block high, k2 ^ (domain << 24), k3)."""
+    return block_low, block_high, key[2] ^ jnp.uint32(domain << 24), key[3]
 
 
 def block_words(key: Words, block_low: jax.Array, block_high: jax.Array, domain: int) -> Words:
-    """Philox of (block low, block high, domain ^ k2, k3) under (k0, k1): the words of a block."""
-    k0, k1, k2, k3 = key
-    return philox4x32((block_low, block_high, k2 ^ jnp.uint32(domain), k3), (k0, k1))
+    """The four words of a block: Philox of its counter under (k0, k1).
+
+    For noise of any number of elements, draw it with the affine primitive, whose backends are
+    faster; this is for single blocks.
+
+    Args:
+        key: four uint32 arrays that broadcast against the block's number.
+        block_low: lower words of the numbers.
+        block_high: upper words.
+        domain: one of kinds.DOMAINS.
+    """
+    with jax.enable_x64(True):  # for the generator's products
+        return philox4x32(counter(key, block_low, block_high, domain), (key[0], key[1]))
 
 
 def draw(
@@ -39,68 +42,37 @@ def draw(
         threshold: uint32, broadcasts against low; for the kinds that drop.
 
     Returns:
-        bool for "keep", uint32 for "bits", else float32.
+        An array of the kind's dtype.
     """
-    return _KINDS[kind](key, low, high, threshold)
-
-
-def _bits(key: Words, low: jax.Array, high: jax.Array | None, threshold: None) -> jax.Array:
-    return _word(key, low, high, DOMAIN_BITS)
-
-
-def _keep(key: Words, low: jax.Array, high: jax.Array | None, threshold: jax.Array) -> jax.Array:
-    block_low, block_high, word, upper = half_address(low, high)
-    w = _pick(block_words(key, block_low, block_high, DOMAIN_KEEP), word)
-    swapped = (w << jnp.uint32(16)) | (w >> jnp.uint32(16))
-    return variates.keep(jnp.where(upper, swapped, w), threshold)
-
-
-def _normal(key: Words, low: jax.Array, high: jax.Array | None, threshold: None) -> jax.Array:
+    if kind.where_dropped is not None:
+        kept = draw(KINDS["keep"], key, low, high, threshold)
+        n = draw(KINDS[kind.where_dropped], key, low, high, None)
+        return jnp.where(kept, jnp.zeros((), n.dtype), n)
+    if kind.reads == "half":
+        block_low, block_high, word, upper = half_address(low, high)
+        w = _pick(block_words(key, block_low, block_high, kind.domain), word)
+        return kind.map(jnp.where(upper, swapped(w), w), threshold)
     block_low, block_high, word = word_address(low, high)
-    w0, w1, w2, w3 = block_words(key, block_low, block_high, DOMAIN_NORMAL)
-    second_pair = (word & jnp.uint32(2)) != jnp.uint32(0)
-    odd = (word & jnp.uint32(1)) != jnp.uint32(0)
-    return variates.normal(jnp.where(second_pair, w2, w0), jnp.where(second_pair, w3, w1), odd)
+    words = block_words(key, block_low, block_high, kind.domain)
+    if kind.reads == "word":
+        return kind.map(_pick(words, word))
+    second_pair, odd = _position(word)
+    w0, w1, w2, w3 = words
+    return kind.map(jnp.where(second_pair, w2, w0), jnp.where(second_pair, w3, w1), odd)
 
 
-def _masked_normal(
-    key: Words, low: jax.Array, high: jax.Array | None, threshold: jax.Array
-) -> jax.Array:
-    kept = _keep(key, low, high, threshold)
-    return jnp.where(kept, jnp.float32(0), _normal(key, low, high, None))
-
-
-def _uniform(key: Words, low: jax.Array, high: jax.Array | None, threshold: None) -> jax.Array:
-    return variates.uniform(_word(key, low, high, DOMAIN_UNIFORM))
-
-
-def _unit_uniform(key: Words, low: jax.Array, high: jax.Array | None, threshold: None) -> jax.Array:
-    return variates.unit_uniform(_word(key, low, high, DOMAIN_UNIFORM))
-
-
-def _laplace(key: Words, low: jax.Array, high: jax.Array | None, threshold: None) -> jax.Array:
-    return variates.laplace(_word(key, low, high, DOMAIN_LAPLACE))
-
-
-def _word(key: Words, low: jax.Array, high: jax.Array | None, domain: int) -> jax.Array:
-    block_low, block_high, word = word_address(low, high)
-    return _pick(block_words(key, block_low, block_high, domain), word)
+def swapped(word: jax.Array) -> jax.Array:
+    """The halves of each word, exchanged."""
+    return (word << jnp.uint32(16)) | (word >> jnp.uint32(16))
 
 
 def _pick(words: Words, word: jax.Array) -> jax.Array:
     """Selects words[word]; a chain of selects, since no backend gathers as cheaply."""
-    odd = (word & jnp.uint32(1)) != jnp.uint32(0)
-    second_pair = (word & jnp.uint32(2)) != jnp.uint32(0)
+    second_pair, odd = _position(word)
     w0, w1, w2, w3 = words
     return jnp.where(second_pair, jnp.where(odd, w3, w2), jnp.where(odd, w1, w0))
 
 
-_KINDS: dict[Kind, Callable[..., jax.Array]] = {
-    "bits": _bits,
-    "keep": _keep,
-    "normal": _normal,
-    "masked_normal": _masked_normal,
-    "uniform": _uniform,
-    "unit_uniform": _unit_uniform,
-    "laplace": _laplace,
-}
+def _position(word: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(in the second pair of a block, the second of its pair)."""
+    return (word & jnp.uint32(2)) != jnp.uint32(0), (word & jnp.uint32(1)) != jnp.uint32(0)

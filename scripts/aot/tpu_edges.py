@@ -5,19 +5,17 @@ JAX_PLATFORMS=cpu PYTHONPATH=… python -m aot.tpu_edges v5e
 
 import functools
 import sys
-from typing import get_args
 
 import jax
 import jax.numpy as jnp
 
 from aot import tpu
 from flaxnoise.backends import mosaic_tpu
-from flaxnoise.stream.noise import Kind
+from flaxnoise.stream.kinds import KINDS
 
-VALUES = {"bits": jnp.uint32, "keep": jnp.bool_}
 WIDE = 1 << 24  # rows of an array that needs indices of 64 bits
 EDGES = [  # kind, shape, dtype, whole shape of what this is a shard of
-    *((kind, (64, 512), VALUES.get(kind, jnp.float32), None) for kind in get_args(Kind)),
+    *((kind, (64, 512), row.dtype, None) for kind, row in KINDS.items()),
     *(("masked_normal", (64, 512), dtype, None) for dtype in (jnp.bfloat16, jnp.float16)),
     ("keep", (3,), jnp.float32, None),
     ("keep", (5, 256), jnp.bfloat16, None),
@@ -33,11 +31,11 @@ EDGES = [  # kind, shape, dtype, whole shape of what this is a shard of
 
 
 def compile_edge(
-    device: str, kind: Kind, shape: tuple[int, ...], dtype: jnp.dtype, whole: tuple[int, ...] | None
+    device: str, kind: str, shape: tuple[int, ...], dtype: jnp.dtype, whole: tuple[int, ...] | None
 ) -> None:
     ones = (1,) * len(shape)
     operands = {"key": jax.ShapeDtypeStruct((4,), jnp.uint32)}
-    if kind in ("keep", "masked_normal"):
+    if KINDS[kind].drops:
         operands["threshold"] = jax.ShapeDtypeStruct(ones, jnp.uint32)
     if whole is not None:
         operands["start"] = jax.ShapeDtypeStruct((2,), jnp.uint32)

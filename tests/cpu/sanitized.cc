@@ -133,7 +133,7 @@ int main() {
         const Coefficients none{};
         check(Kind::keep, Type::boolean, none, shape[0], shape[1], shift, calls);
         check(Kind::bits, Type::u32, none, shape[0], shape[1], shift, calls);
-        check(Kind::keep_words, Type::u32, none, shape[0], shape[1], shift, calls);
+        check(Kind::halves, Type::u32, none, shape[0], shape[1], shift, calls);
       }
     }
   }

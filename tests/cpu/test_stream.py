@@ -11,8 +11,9 @@ import pytest
 
 import reference
 from flaxnoise import backend, backends, random
-from flaxnoise.backends import cpu
-from flaxnoise.stream import noise, philox
+from flaxnoise.backends import cpu, cpu_library
+from flaxnoise.stream import philox
+from flaxnoise.stream.kinds import KINDS
 
 KEY = jax.random.key(5, impl="threefry4x32")
 SHAPES = [(), (1,), (7,), (511,), (512,), (513,), (1023,), (1024,), (1025,), (33, 129), (2, 0, 5)]
@@ -89,10 +90,12 @@ def test_other_dtypes_round_the_same_uniforms_once(dtype):
 def test_constants_are_those_of_the_library():
     found = dict(re.findall(r"constexpr \w+ (\w+) = (\w+);", (CPP / "stream.h").read_text()))
     names = [name for name in vars(philox) if name.startswith(("PHILOX", "ROUNDS"))]
-    names += [name for name in vars(noise) if name.startswith("DOMAIN")]
-    assert len(names) >= 10
-    constants = {**vars(philox), **vars(noise)}
-    assert {name: int(found[name], 0) for name in names} == {n: constants[n] for n in names}
+    assert len(names) >= 5
+    assert {name: int(found[name], 0) for name in names} == {n: vars(philox)[n] for n in names}
+
+
+def test_kinds_are_those_of_the_library():
+    assert cpu_library.kinds() == {name: row.domain for name, row in KINDS.items()}
 
 
 def test_the_kernel_is_here():

@@ -11,7 +11,7 @@ from cases import KEY
 from closeness import assert_same_bits, assert_within_ulps
 from flaxnoise import random
 from flaxnoise.stream import variates
-from flaxnoise.stream.noise import DOMAIN_LAPLACE
+from flaxnoise.stream.kinds import DOMAINS
 from reference import key_words, words
 from scores import LIMIT, chi_square, count
 
@@ -85,7 +85,7 @@ def test_laplace_reads_words_of_its_own_domain():
     i = np.arange(1025, dtype=np.uint64)
     n = random.laplace(KEY, (1025,))
     with jax.enable_x64(True):
-        again = jax.jit(variates.laplace)(words(key_words(KEY), i, DOMAIN_LAPLACE))
+        again = jax.jit(variates.laplace)(words(key_words(KEY), i, DOMAINS["laplace"]))
     assert_within_ulps(n, again, n, ulps=8)
 
 

@@ -1,7 +1,5 @@
 """Which programs get the kernel for GPUs: lowered and exported for cuda without one; not run."""
 
-from typing import get_args
-
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -11,7 +9,8 @@ from jax.sharding import PartitionSpec as P
 
 import flaxnoise
 from flaxnoise.affine import affine
-from flaxnoise.stream.noise import Kind, draw
+from flaxnoise.stream.kinds import KINDS
+from flaxnoise.stream.noise import draw
 from flaxnoise.stream.threshold import threshold
 
 KEY, X = jax.random.key(0), jnp.ones((33, 129))
@@ -38,29 +37,29 @@ def forced(function):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
-@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_and_dtype_lowers_to_the_kernel(kind: str, dtype):
     operands = {"key": jnp.zeros(4, jnp.uint32)}
-    if kind in ("keep", "masked_normal"):
+    if KINDS[kind].drops:
         operands["threshold"] = threshold(jnp.full((1, 1), 0.3))
-    value = {"bits": jnp.uint32, "keep": jnp.bool_}.get(kind, dtype)
+    value = dtype if KINDS[kind].dtype == jnp.float32 else KINDS[kind].dtype
     params = {"kind": kind, "shape": X.shape, "backend": "mosaic_gpu"}
-    if kind in ("normal", "masked_normal") and not HAS_ROOTS:
+    if KINDS[kind].has_root and not HAS_ROOTS:
         with pytest.raises(NotImplementedError, match="no square root, which normals need"):
             lowered(lambda o: affine(o, dtype=value, **params), operands)
         return
     assert lowered(lambda o: affine(o, dtype=value, **params), operands).count(CALL) == 1
-    if kind != "bits":
+    if KINDS[kind].dtype != jnp.uint32:
         operands |= {"x": X.astype(dtype)} | {name: jnp.ones((1, 1)) for name in "abcd"}
         assert lowered(lambda o: affine(o, dtype=dtype, **params), operands).count(CALL) == 1
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_integer_changes_its_sign_by_a_bitcast(kind: str):
     """After one from uint32 to int32, Mosaic GPU converts to float32 as if it were unsigned."""
 
     def noise(words, low):
-        return draw(kind, tuple(words), low, None, low)
+        return draw(KINDS[kind], tuple(words), low, None, low)
 
     with jax.enable_x64(True):
         low = jnp.zeros(8, jnp.uint32)

@@ -7,6 +7,7 @@ import pytest
 
 import reference
 from flaxnoise.stream.index import half_address, word_address
+from flaxnoise.stream.kinds import KINDS
 from flaxnoise.stream.noise import draw
 
 EDGES = [0, 1023, 2**31, 2**32, 2**33, 2**34, 2**35, 2**40, 2**62, 2**63, 2**64 - 2]
@@ -51,7 +52,7 @@ def test_noise_of_any_64_bit_index_is_the_references(kind):
     key = tuple(np.uint32(word) for word in KEY)
     rate = 0.3
     with jax.enable_x64(True):
-        drawn = draw(kind, key, *halves(RANDOM), jnp.uint32(reference.threshold(rate)))
+        drawn = draw(KINDS[kind], key, *halves(RANDOM), jnp.uint32(reference.threshold(rate)))
     expected = getattr(reference, kind)(KEY, RANDOM, *[rate] * (kind == "keep"))
     np.testing.assert_array_equal(drawn, expected)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flaxnoise.stream.kinds import KINDS
 from flaxnoise.stream.noise import draw
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -27,7 +28,7 @@ def drawn(kind: str, stream: dict[str, str], threshold: int | None = None) -> np
     low, high = (INDICES & 0xFFFFFFFF).astype(np.uint32), (INDICES >> 32).astype(np.uint32)
     drop = None if threshold is None else jnp.uint32(threshold)
     with jax.enable_x64(True):
-        return np.asarray(draw(kind, tuple(key), jnp.asarray(low), jnp.asarray(high), drop))
+        return np.asarray(draw(KINDS[kind], tuple(key), jnp.asarray(low), jnp.asarray(high), drop))
 
 
 def test_reference_still_gives_the_pinned_noise():

@@ -15,7 +15,7 @@ U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 Key = tuple[int, int, int, int]
 
-BITS, KEEP, NORMAL, UNIFORM, LAPLACE = range(5)
+BITS, KEEP, NORMAL, UNIFORM, LAPLACE, UNIT_UNIFORM = range(6)
 MASK32 = np.uint64(0xFFFFFFFF)
 
 
@@ -44,7 +44,7 @@ def key_words(key: jax.Array) -> Key:
 
 def block_words(key: Key, block: U64, domain: int) -> list[U32]:
     k0, k1, k2, k3 = key
-    counter = (block & MASK32, block >> np.uint64(32), domain ^ k2, k3)
+    counter = (block & MASK32, block >> np.uint64(32), domain << 24 ^ k2, k3)
     return [word.astype(np.uint32) for word in philox4x32(counter, (k0, k1))]
 
 
@@ -91,7 +91,7 @@ def uniform(key: Key, i: U64) -> NDArray[np.float32]:
 
 def unit_uniform(key: Key, i: U64) -> NDArray[np.float32]:
     """On the open interval (0, 1)."""
-    return (((words(key, i, UNIFORM) >> np.uint32(9)) + 0.5) * 2.0**-23).astype(np.float32)
+    return (((words(key, i, UNIT_UNIFORM) >> np.uint32(9)) + 0.5) * 2.0**-23).astype(np.float32)
 
 
 def radius_uniform(a: U32) -> NDArray[np.float32]:

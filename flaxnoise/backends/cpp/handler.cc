@@ -1,7 +1,6 @@
 // The XLA FFI handler: checks what it is given, makes a job of it, and runs that on XLA's own
 // threads.
 #include <algorithm>
-#include <array>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,28 +42,13 @@ std::string type_text(DataType type) {
                 given + "."};
 }
 
-template <class T, size_t N>
-T named(std::string_view argument, std::string_view name,
-        const std::array<std::pair<const char*, T>, N>& table) {
-  std::string names;
-  for (const auto& [known, value] : table) {
-    if (name == known) return value;
-    names += std::string(names.empty() ? "" : ", ") + known;
-  }
-  fail(argument, "one of " + names, "'" + std::string(name) + "'");
-}
-
 Kind kind_of(std::string_view name) {
-  static constexpr std::array<std::pair<const char*, Kind>, 8> kKinds = {
-      {{"bits", Kind::bits},
-       {"keep", Kind::keep},
-       {"keep_words", Kind::keep_words},
-       {"normal", Kind::normal},
-       {"masked_normal", Kind::masked_normal},
-       {"uniform", Kind::uniform},
-       {"unit_uniform", Kind::unit_uniform},
-       {"laplace", Kind::laplace}}};
-  return named("kind", name, kKinds);
+  std::string names;
+  for (const KindRow& row : KINDS) {
+    if (name == row.name) return row.kind;
+    names += std::string(names.empty() ? "" : ", ") + row.name;
+  }
+  fail("kind", "one of " + names, "'" + std::string(name) + "'");
 }
 
 Type type_of(DataType type) {
@@ -155,7 +139,7 @@ void set_runs(Job& job, const std::vector<int64_t>& shape, ffi::Span<const int64
 // Which noise can be written as which type without coefficients, and with them.
 void check_type(const Job& job, bool coefficients) {
   const bool floating = job.type != Type::boolean && job.type != Type::u32;
-  const bool words = job.kind == Kind::bits || job.kind == Kind::keep_words;
+  const bool words = job.kind == Kind::bits || job.kind == Kind::halves;
   if (words && (coefficients || job.type != Type::u32)) {
     fail("y", "of dtype uint32 and without coefficients for words", "something else");
   }
@@ -283,6 +267,17 @@ extern "C" {
 
 FLAXNOISE_EXPORT int flaxnoise_ffi_major() { return XLA_FFI_API_MAJOR; }
 FLAXNOISE_EXPORT int flaxnoise_ffi_minor() { return XLA_FFI_API_MINOR; }
+// Names and domains, separated by spaces and commas.
+FLAXNOISE_EXPORT const char* flaxnoise_kinds() {
+  static const std::string text = [] {
+    std::string rows;
+    for (const flaxnoise::KindRow& row : flaxnoise::KINDS) {
+      rows += (rows.empty() ? "" : ",") + std::string(row.name) + " " + std::to_string(row.domain);
+    }
+    return rows;
+  }();
+  return text.c_str();
+}
 FLAXNOISE_EXPORT const char* flaxnoise_targets() { return flaxnoise::target_names(); }
 FLAXNOISE_EXPORT const char* flaxnoise_target() { return flaxnoise::target().name; }
 FLAXNOISE_EXPORT int flaxnoise_use_target(const char* name) {

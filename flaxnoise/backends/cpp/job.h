@@ -3,12 +3,10 @@
 
 #include <cstdint>
 
+#include "kinds.h"
 #include "stream.h"
 
 namespace flaxnoise {
-
-// `keep_words` is the word u that `keep` compares with its threshold.
-enum class Kind { bits, keep, keep_words, normal, masked_normal, uniform, unit_uniform, laplace };
 
 enum class Type { f32, f64, bf16, f16, boolean, u32 };
 

@@ -34,7 +34,7 @@ inline void prepare(Schedule& s, const uint32_t* key, uint32_t domain, uint32_t 
     s.k0[i] = both(k0[i]);
     s.k1[i] = both(k1[i]);
   }
-  const uint64_t product1 = uint64_t{PHILOX_M4x32_1} * (domain ^ key[2]);
+  const uint64_t product1 = uint64_t{PHILOX_M4x32_1} * (domain << 24 ^ key[2]);
   const uint32_t c0 = static_cast<uint32_t>(product1 >> 32) ^ block_high ^ k0[0];
   const uint64_t product0 = uint64_t{PHILOX_M4x32_0} * c0;
   s.round0 = both(key[3] ^ k1[0]);

@@ -11,12 +11,6 @@ constexpr uint32_t PHILOX_W32_0 = 0x9E3779B9;
 constexpr uint32_t PHILOX_W32_1 = 0xBB67AE85;
 constexpr int ROUNDS = 10;
 
-constexpr uint32_t DOMAIN_BITS = 0;
-constexpr uint32_t DOMAIN_KEEP = 1;
-constexpr uint32_t DOMAIN_NORMAL = 2;
-constexpr uint32_t DOMAIN_UNIFORM = 3;
-constexpr uint32_t DOMAIN_LAPLACE = 4;
-
 constexpr int CHUNK = 1024;
 constexpr int HALF = CHUNK / 2;
 constexpr uint32_t EVERY = 1u << 31;

@@ -36,7 +36,7 @@ void make_keep_words(Scratch& scratch, const Item& item, uint64_t chunk, int beg
   const int last = both_halves ? HALF / 4 : ((end - 1) % HALF) / 4 + 1;
   if (!claim(scratch.filled_words, chunk, first, last)) return;
   const uint64_t block = chunk * (HALF / 4);
-  const Schedule& s = schedule(scratch, 0, item, DOMAIN_KEEP, block);
+  const Schedule& s = schedule(scratch, 0, item, domain_of(Kind::keep), block);
   fill_words(s, static_cast<uint32_t>(block), first, last, scratch.words, [](U32 w) { return w; });
 }
 
@@ -58,23 +58,19 @@ void make_noise(Scratch& scratch, const Job& job, const Item& item, uint64_t chu
   if (!claim(scratch.filled_noise, chunk, first, last)) return;
   const uint64_t block = chunk * (CHUNK / 4);
   const auto low = static_cast<uint32_t>(block);
-  const auto schedule_of = [&](uint32_t domain) -> const Schedule& {
-    return schedule(scratch, 1, item, domain, block);
-  };
+  const Schedule& s = schedule(scratch, 1, item, domain_of(job.kind), block);
   switch (job.kind) {
-    case Kind::bits: {
-      auto* words = reinterpret_cast<uint32_t*>(scratch.noise);
-      const Schedule& s = schedule_of(DOMAIN_BITS);
-      return fill_words(s, low, first, last, words, [](U32 w) { return w; });
-    }
+    case Kind::bits:
+      return fill_words(s, low, first, last, reinterpret_cast<uint32_t*>(scratch.noise),
+                        [](U32 w) { return w; });
     case Kind::uniform:
-      return fill_words(schedule_of(DOMAIN_UNIFORM), low, first, last, scratch.noise, uniform);
+      return fill_words(s, low, first, last, scratch.noise, uniform);
     case Kind::unit_uniform:
-      return fill_words(schedule_of(DOMAIN_UNIFORM), low, first, last, scratch.noise, unit_uniform);
+      return fill_words(s, low, first, last, scratch.noise, unit_uniform);
     case Kind::laplace:
-      return fill_words(schedule_of(DOMAIN_LAPLACE), low, first, last, scratch.noise, laplace);
+      return fill_words(s, low, first, last, scratch.noise, laplace);
     default:
-      fill_normals(schedule_of(DOMAIN_NORMAL), low, first, last, scratch.noise);
+      fill_normals(s, low, first, last, scratch.noise);
   }
   if (!item.masked) return;
   // Whole blocks, as they may serve other runs of this chunk.
@@ -117,7 +113,7 @@ void keep_piece(const Item& item, Scratch& scratch, uint64_t index, int count, c
   if constexpr (type == Type::f32 || type == Type::bf16 || type == Type::f16) {
     if (count == CHUNK && item.step == Step::drop) {
       const uint64_t block = index / CHUNK * (HALF / 4);
-      const Schedule& s = schedule(scratch, 0, item, DOMAIN_KEEP, block);
+      const Schedule& s = schedule(scratch, 0, item, domain_of(Kind::keep), block);
       return drop_chunk<type>(s, static_cast<uint32_t>(block), item, x, y);
     }
   }
@@ -160,7 +156,7 @@ void piece(const Job& job, const Item& item, Scratch& scratch, uint64_t index, i
     case Type::boolean:
       return keep_piece<Type::boolean>(item, scratch, index, count, x, y);
     case Type::u32:
-      if (job.kind == Kind::keep_words) {
+      if (job.kind == Kind::halves) {
         return keep_piece<Type::u32>(item, scratch, index, count, x, y);
       }
       const int begin = static_cast<int>(index % CHUNK);
