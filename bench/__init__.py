@@ -1,11 +1,8 @@
-"""How fast flaxnoise and its rivals are: what is measured, how, and what was found.
+"""How fast flaxnoise and its baselines are: what is measured, how, and what was found.
 
-python -m bench                  measures, prints tables, writes out/bench.jsonl
-python -m bench.compare A B      ratios of two results files, with intervals
-python -m bench.plot RESULTS     pictures
-python -m bench.readme RESULTS   the section on speed of README.md
-python -m bench.guard            instructions that the C++ kernel executes, against stored counts
-python -m bench.cpu_goals        the C++ kernel against its goals
-python bench/device.py           what to run on a GPU or a TPU
-python bench/scaling.py          training steps on 1, 2, 4 and 8 simulated devices
+``contenders`` is the table of functions, ``expectations`` what each must compute, ``suites`` the
+rows. ``measure`` is the one loop that builds, checks and times; ``check`` the one that compares.
+A new function is a row in ``contenders.OURS`` and one in ``expectations.EXPECTATIONS``; a new suite
+is a generator of rows and an entry of ``suites.SUITES``. ``python -m bench --help`` has the
+commands.
 """

@@ -1,11 +1,16 @@
-"""Measures what flaxnoise and its rivals cost, prints tables, and writes a results file.
+"""Measures what flaxnoise and its baselines cost, and writes a results file.
 
-    python -m bench --quick              under a minute, all threads
-    python -m bench                      one thread, then all: up to a quarter of an hour
-    python -m bench --only dropout       works whose name contains this
+    python -m bench layers --quick              under a minute
+    python -m bench layers models               these suites
+    python -m bench all --output bench/results/cpu.jsonl
+    python -m bench layers --only dropout       works whose name contains this
+    python -m bench aot --output bench/results/aot.jsonl       compiled for GPUs and TPUs, not run
+    python -m bench goals                       what the results in bench/results reach of the goals
+    python bench/device.py                      on a GPU or TPU: an exact check, then times
+    python -m bench.readme                      README's section on speed, from bench/results
 
-Whatever gives a wrong result is not timed, and fails the run. On a CPU each number of threads has a
-process of its own, as XLA makes its pool of threads once; on GPU and TPU there is one.
+A wrong result is not timed, and fails the run. Each suite and number of threads has a process of
+its own, since XLA makes its thread pool once. Results of a suite replace those in the file.
 """
 
 import argparse
@@ -13,67 +18,107 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench import measurements
+import jax
+
+from bench import aot, goals, report, results
+from bench.measure import Record
+from bench.suites import SUITES
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    if options.part:
+        results.write(options.output, _measured_here(options))
+        return
+    options.load, options.command = results.load(), results.command()
+    if options.suites == ["goals"]:
+        goals.main()
+        return
+    everything = [name for name, suite in SUITES.items() if suite.in_all]
+    names = everything if options.suites == ["all"] else options.suites
+    records = [record for name in names for record in _measured(name, options)]
+    results.merge(options.output, records)
+    report.show(records)
+    print(f"Written to {options.output}.")
+    if results.of(records, "refused"):
+        sys.exit("Some results were wrong or failed: see above. They were not timed.")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="few cases, few samples")
+    names = (*SUITES, "aot", "goals", "all")
+    parser.add_argument("suites", nargs="+", choices=names, metavar="SUITE", help=", ".join(names))
+    parser.add_argument("--quick", action="store_true", help="few rows")
     parser.add_argument("--only", default="", help="works whose name contains this")
     parser.add_argument("--threads", type=int, nargs="*", help="CPUs to use; by default 1, and all")
-    parser.add_argument("--rounds", type=int, help="samples of each; by default 15, or 5 if quick")
+    parser.add_argument("--rounds", type=int, help="samples of each contender")
+    parser.add_argument("--devices", nargs="*", default=[*aot.GPUS, *aot.TPUS], help="of aot")
     parser.add_argument("--output", type=Path, default=Path("out", "bench.jsonl"))
     parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    available = len(os.sched_getaffinity(0))
-    if chosen.part:
-        measure_here(chosen, available)
-        return
-    threads = chosen.threads or ([available] if chosen.quick else [available, 1])
-    records = []
-    for count in dict.fromkeys(threads):
-        if records and records[0]["platform"] != "cpu":
-            break
-        records += in_a_process(chosen, count)
-    order = ["run", "missing", "refused", "absent", "time"]
-    unique = {str(record): record for record in records}.values()
-    records = sorted(unique, key=lambda record: order.index(record["record"]))
-    measurements.write(chosen.output, records)
-
-    from bench import terminal
-
-    terminal.show(records)
-    terminal.console.print(f"Written to {chosen.output}.")
-    if measurements.of(records, "refused"):
-        sys.exit("Some results were wrong: see above. They were not timed.")
+    parser.add_argument("--load", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--command", help=argparse.SUPPRESS)
+    return parser
 
 
-def in_a_process(chosen: argparse.Namespace, threads: int) -> list[measurements.Record]:
+def _measured(name: str, options: argparse.Namespace) -> list[Record]:
+    """The records of a suite, made in processes of its own."""
+    if name == "aot":
+        kinds = [kind for kind, own in aot.DEVICES.items() if {*own} & {*options.devices}]
+        return [record for kind in kinds for record in _in_a_process(name, 0, kind, options)]
+    available, suite = len(os.sched_getaffinity(0)), SUITES[name]
+    counts = options.threads or ([available, 1] if suite.one_thread else [available])
+    records: list[Record] = []
+    for count in dict.fromkeys(counts):
+        if not records or records[0]["platform"] == "cpu":
+            records += _in_a_process(name, count, "cpu", options)
+    if suite.ahead_of_time and not options.quick:
+        for kind in aot.DEVICES:
+            records += results.of(_in_a_process(name, available, kind, options))
+    return records
+
+
+def _in_a_process(name: str, threads: int, kind: str, options: argparse.Namespace) -> list[Record]:
+    environment = None
+    if kind != "cpu":
+        if reason := aot.missing(kind):
+            about = {"suite": name, "threads": threads, "library": kind}
+            return [{"record": "missing", **about, "reason": reason}]
+        environment = aot.environment(kind)
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder, "part.jsonl")
-        command = [sys.executable, "-m", "bench", "--part", "--output", str(part)]
-        command += ["--threads", str(threads), "--only", chosen.only]
-        if chosen.quick:
-            command.append("--quick")
-        if chosen.rounds:
-            command += ["--rounds", str(chosen.rounds)]
-        subprocess.run(command, check=True)
-        return measurements.read(part)
+        command = [sys.executable, "-m", "bench", name, "--part", "--output", str(part)]
+        command += ["--threads", str(threads), "--only", options.only]
+        command += ["--load", str(options.load), "--command", options.command]
+        command += ["--quick"] * options.quick + ["--devices", *options.devices]
+        command += ["--rounds", str(options.rounds)] if options.rounds else []
+        subprocess.run(command, check=True, env=environment, cwd=results.ROOT)
+        return results.read(part)
 
 
-def measure_here(chosen: argparse.Namespace, available: int) -> None:
-    """In this process, with as many CPUs as were asked for."""
-    threads = min(chosen.threads[0], available)
+def _measured_here(options: argparse.Namespace) -> list[Record]:
+    """The records of one suite with one number of threads, in this process."""
+    (name,), (threads,) = options.suites, options.threads
+    if name == "aot":
+        from bench.aot.report import records as compiled
+
+        return list(compiled(options.devices, options.only, options.load, options.command))
+    suite = SUITES[name]
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    os.environ.setdefault("KERAS_BACKEND", "jax")
-    from bench.session import session
-
-    rounds = chosen.rounds or (5 if chosen.quick else 15)
-    measurements.write(chosen.output, session(chosen.quick, chosen.only, threads, rounds))
+    if suite.devices > 1:
+        jax.config.update("jax_num_cpu_devices", suite.devices)
+    return report.records(
+        name,
+        suite.rows(options.quick, options.only),
+        options.rounds or (5 if options.quick else suite.rounds),
+        results.describe(name, threads, options.load, options.command),
+    )
 
 
 if __name__ == "__main__":

@@ -3,15 +3,16 @@
     python -m bench.guard            fails where a count is more than 2 % above the stored one
     python -m bench.guard --store    stores the counts of this compiler
 
-Unlike times, counts do not depend on what else the machine does. valgrind (its callgrind) counts,
-in a small driver of the kernel that is built here with the kernel's own flags. It knows no AVX-512,
-so that the other targets are counted. Counts belong to a compiler's version: one that none were
-stored for has nothing to be compared with, which fails, too.
+Unlike times, counts do not depend on what else the machine does. valgrind's callgrind counts them
+in a small driver that is built here with the kernel's own flags. It does not know AVX-512, so only
+the other targets are counted. Counts belong to a compiler's version: one without stored counts
+fails, too.
 """
 
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import guard_build
-from bench.measurements import FOLDER
-
-STORED = FOLDER / "instructions.json"
+ROOT = Path(__file__).resolve().parents[1]
+DRIVER = Path(__file__).with_name("guard_driver.cc")
+CPP = ROOT / "flaxnoise" / "backends" / "cpp"
+STORED = ROOT / "bench" / "results" / "instructions.json"
 ELEMENTS = 1 << 18
 TOLERANCE = 0.02
 WORKS = tuple(
@@ -60,13 +61,51 @@ def count() -> tuple[str, Counts]:
     counts: Counts = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        driver = guard_build.build(compiler, folder)
+        driver = build(compiler, folder)
         for target in TARGETS[os.uname().machine]:
             works = [f"{work}:{ELEMENTS}" for work in WORKS]
             totals = run(valgrind, driver, target, works, folder)
             for work, total in zip(WORKS, totals, strict=True):
                 counts[f"{target}:{work}"] = round(total / ELEMENTS, 3)
-    return guard_build.version(compiler), counts
+    return compiler_version(compiler), counts
+
+
+def build(compiler: str, folder: Path) -> Path:
+    """The driver, built in a folder."""
+    text = (CPP / "CMakeLists.txt").read_text()
+    common = ["-std=c++17", "-w", f"-I{CPP}", *options(text)]
+    commands = {
+        folder / f"{name}.o": [str(CPP / "target.cc"), f"-DFLAXNOISE_TARGET={name}", *flags]
+        for name, flags in simd_flags(text).items()
+    }
+    for source in (CPP / "job.cc", CPP / "targets.cc", DRIVER):
+        commands[folder / f"{source.stem}.o"] = [str(source)]
+    for output, arguments in commands.items():
+        subprocess.run([compiler, *common, "-c", *arguments, "-o", str(output)], check=True)
+    program = folder / "driver"
+    subprocess.run([compiler, *map(str, commands), "-o", str(program)], check=True)
+    return program
+
+
+def simd_flags(text: str) -> dict[str, list[str]]:
+    """Each target of this machine, and its flags."""
+    names = {"x86_64": ["baseline", "avx2", "avx512"], "aarch64": ["neon"], "arm64": ["neon"]}
+    found = dict(re.findall(r"add_simd\((\w+)([^)]*)\)", text))
+    return {name: found[name].split() for name in names[os.uname().machine]}
+
+
+def options(text: str) -> list[str]:
+    """Those that decide which code is made: -O…, -f…."""
+    found = re.search(r"target_compile_options\(\s*flaxnoise_options\s+INTERFACE([^$]*)", text)
+    if found is None:
+        raise ValueError("CMakeLists.txt must have the compile options of flaxnoise_options.")
+    return [flag for flag in found[1].split() if re.match(r"-[Of]", flag)]
+
+
+def compiler_version(compiler: str) -> str:
+    """A line such as "g++ (Debian 12.2.0-14) 12.2.0"."""
+    shown = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
+    return re.sub(r"^\S*?([^/\s]+) ", r"\1 ", shown.stdout.splitlines()[0])
 
 
 def run(valgrind: str, driver: Path, target: str, works: Sequence[str], folder: Path) -> list[int]:

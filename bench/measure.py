@@ -1,123 +1,162 @@
-"""Times whole heats: makes all that take part ready, tests their results, then takes turns."""
+"""The one loop that times: a row's contenders are built, checked, and then sampled in turn."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from bench import gate
-from bench.entrants import Entrant
-from bench.laws import LAWS, Blocks
-from bench.programs import Heat, Program
-from bench.terminal import LIMITS
-from bench.timing import interleaved, spread
+from bench.intervals import spread
 
 Record = dict[str, Any]
-Told = Callable[[str], object]
 
-MAIN = (*LIMITS, "dropout", "gaussian_noise")
-ALL = tuple(LAWS)
-OF_MAPS = tuple(
-    work for work, law in LAWS.items() if isinstance(law, Blocks) or getattr(law, "shared", ())
-)
-FLAT = tuple(work for work in ALL if work not in OF_MAPS)
-WITHOUT_GRADIENT = ("normal", "token_dropout")
-GRADIENT = tuple(work for work in FLAT if work not in WITHOUT_GRADIENT)
-MAPS = (*LIMITS, *OF_MAPS)
-
-# A fresh result of more than 16 MB would be timed by the page faults of its memory.
-HEATS: tuple[tuple[Heat, tuple[str, ...]], ...] = (
-    (Heat((1024,), mode="eager"), MAIN),
-    (Heat((1024,)), MAIN),
-    (Heat((256, 1024)), (*MAIN, "normal")),
-    (Heat((1024, 1024)), FLAT),
-    (Heat((4096, 1024)), (*MAIN, "normal")),
-    (Heat((16384, 1024), mode="donated"), MAIN),
-    (Heat((33, 129, 257)), MAIN),
-    (Heat((32, 32, 32, 32)), MAPS),
-    (Heat((1024, 1024), "bfloat16"), MAIN),
-    (Heat((1024, 1024), direction="gradient"), GRADIENT),
-    (Heat((1024, 1024), "bfloat16", "gradient"), MAIN),
-    (Heat((32, 32, 32, 32), direction="gradient"), MAPS),
-)
-QUICK = (
-    (Heat((1024, 1024)), MAIN),
-    (Heat((1024, 1024), direction="gradient"), MAIN),
-)
-ON_ACCELERATORS = ((Heat((65536, 1024)), MAIN),)
-
-PIECE = 1 << 18
+SAMPLE = {"cpu": 5e-3, "gpu": 20e-3, "tpu": 20e-3}  # least seconds of a sample
+MORE = 3  # times as many rounds where intervals are still wide
+WIDE = 0.08
 
 
-def heats(quick: bool, platform: str) -> Sequence[tuple[Heat, tuple[str, ...]]]:
-    if quick:
-        return QUICK
-    return HEATS if platform == "cpu" else (*HEATS, *ON_ACCELERATORS)
+class WrongError(ArithmeticError):
+    """A result does not meet its expectation, so it is not timed."""
+
+
+class Setting(NamedTuple):
+    """What contenders of a row have in common, besides the work.
+
+    Attributes:
+        shape: of x.
+        dtype: of x.
+        direction: "forward"; "gradient" for y and dx, given dy; or another name of what is timed.
+        mode: "jit", "eager", or "donated": y takes the memory of x.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    direction: str = "forward"
+    mode: str = "jit"
+
+    @property
+    def elements(self) -> int:
+        return int(np.prod(self.shape))
+
+    def x(self) -> np.ndarray:
+        """float32 from 1 to 2, as the expectations need it."""
+        return np.linspace(1, 2, self.elements, dtype=np.float32).reshape(self.shape)
+
+
+class Program(NamedTuple):
+    """A contender, ready to run in one setting.
+
+    Attributes:
+        run: dispatches the work once and returns what ``wait`` waits for.
+        check: raises WrongError where the result is wrong.
+        wait: blocks until a result is there.
+        facts: what is known besides times: bytes, seconds of compilation.
+    """
+
+    run: Callable[[], Any]
+    check: Callable[[], None]
+    wait: Callable[[Any], Any] = jax.block_until_ready
+    facts: Mapping[str, Any] = MappingProxyType({})
+
+
+class Contender(NamedTuple):
+    """One way to do a kind of work: ours or a baseline.
+
+    Attributes:
+        work: names the expectation that its result must meet.
+        library: whose it is.
+        variant: which of that library's: a backend, a key implementation, a layer.
+        build: makes it ready; raises NotImplementedError where it has no such setting.
+    """
+
+    work: str
+    library: str
+    variant: str
+    build: Callable[[Setting], Program]
+
+
+class Row(NamedTuple):
+    """Contenders that are timed against each other in one setting."""
+
+    setting: Setting
+    contenders: Sequence[Contender]
 
 
 def measure(
-    heat: Heat, entrants: Iterable[Entrant], rounds: int, threads: int, told: Told
+    rows: Iterable[Row], rounds: int, report: Callable[[str], object] = lambda text: None
 ) -> Iterator[Record]:
-    """A record for each: ``time``, or ``absent`` or ``refused`` with the reason."""
+    """Yields a record for each contender of each row.
+
+    Args:
+        rows: what to time.
+        rounds: samples of each contender; up to three times as many while its interval is wide.
+        report: called with a line of text before each contender is built.
+
+    Yields:
+        ``time`` records with all samples in seconds a call; ``absent`` ones for what a contender
+        does not offer; ``refused`` ones for results that are wrong and calls that fail.
+    """
+    for row in rows:
+        yield from _measure(row, rounds, report)
+
+
+def _measure(row: Row, rounds: int, report: Callable[[str], object]) -> Iterator[Record]:
     ready: list[tuple[Record, Program]] = []
-    for entrant in entrants:
-        told(f"{entrant.work} {entrant.library}")
-        about = {
-            "work": entrant.work,
-            "library": entrant.library,
-            "variant": entrant.variant,
-            "shape": list(heat.shape),
-            "dtype": heat.dtype,
-            "pass": heat.direction,
-            "mode": heat.mode,
-            "threads": threads,
-        }
+    for contender in row.contenders:
+        about = {**contender._asdict(), **row.setting._asdict(), "shape": [*row.setting.shape]}
+        del about["build"]
+        report(f"{contender.work} {contender.library} {contender.variant}")
         try:
-            program = entrant.build(heat)
-            test(entrant.work, heat, program)
+            program = contender.build(row.setting)
+            program.check()
         except NotImplementedError as error:
             yield {"record": "absent", **about, "reason": str(error)}
-        except gate.WrongError as error:
+        except WrongError as error:
             yield {"record": "refused", **about, "reason": str(error)}
-        except Exception as error:  # of another library: it must not keep the others from running
+        except Exception as error:  # one library's failure must not keep the others from running
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             yield {"record": "refused", **about, "reason": reason}
         else:
             ready.append((about, program))
-    samples = interleaved([program.run for _, program in ready], rounds, jax.block_until_ready)
+    samples = interleaved([program for _, program in ready], rounds)
     for (about, program), own in zip(ready, samples, strict=True):
-        yield timed(about, own, heat.elements, program.facts)
+        yield {"record": "time", **about, "wall": own[0], "cpu": own[1], **program.facts}
 
 
-def timed(about: Record, samples: np.ndarray, elements: int, facts: Record) -> Record:
-    """The record of one that was timed; samples as of ``interleaved``."""
-    clocks = {
-        clock: spread(samples[:, column])._asdict() for column, clock in enumerate(("wall", "cpu"))
-    }
-    return {
-        "record": "time",
-        **about,
-        "elements": elements,
-        **clocks,
-        "samples": len(samples),
-        **facts,
-    }
+def seconds(program: Program, repeats: int = 1) -> tuple[float, float]:
+    """(wall, CPU) seconds of some calls; CPU time is that of all threads of this process."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = None
+    for _ in range(repeats):
+        result = None  # freed first, so that its memory serves the next call
+        result = program.run()
+    program.wait(result)
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def test(work: str, heat: Heat, program: Program) -> None:
-    """The gate: raises gate.WrongError. Of large results it tests four pieces."""
-    x = heat.x()
-    y, *dx = program.arrays()
-    law = LAWS[work]
-    if not np.isfinite(y).all():
-        raise gate.WrongError("not all numbers are finite")
-    if y.shape == x.shape and x.size > 4 * PIECE and x.ndim == 2:
-        x, y, *dx = (_pieces(values) for values in (x, y, *dx))
-    gate.check(law, heat.dtype, x, y, x if dx else None, dx[0] if dx else None)
+def interleaved(programs: Sequence[Program], rounds: int) -> list[tuple[list[float], list[float]]]:
+    """(wall, CPU) seconds a call of each program, in samples.
+
+    Every round samples each program once, so that all share what disturbs the machine, and the
+    ratios of one round can be compared. The first calls, with cold caches, are not counted.
+    """
+    least = SAMPLE[jax.default_backend()]
+    repeats = []
+    for program in programs:
+        seconds(program)
+        once = min(seconds(program)[0] for _ in range(2))
+        repeats.append(max(1, int(least / max(once, 1e-7))))
+    samples: list[tuple[list[float], list[float]]] = [([], []) for _ in programs]
+    for turn in range(MORE * rounds):
+        if turn >= rounds and (turn - rounds) % 5 == 0 and not any(map(_is_wide, samples)):
+            break
+        for program, count, own in zip(programs, repeats, samples, strict=True):
+            for clock, value in zip(own, seconds(program, count), strict=True):
+                clock.append(value / count)
+    return samples
 
 
-def _pieces(values: np.ndarray) -> np.ndarray:
-    flat = values.ravel()
-    starts = np.linspace(0, flat.size - PIECE, 4).astype(int)
-    return np.concatenate([flat[start : start + PIECE] for start in starts])
+def _is_wide(samples: tuple[list[float], list[float]]) -> bool:
+    return len(samples[0]) > 5 and any(spread(clock).width > WIDE for clock in samples)

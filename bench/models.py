@@ -1,5 +1,6 @@
-"""Whole models: a training step with Flax's dropout, with ours, and with none."""
+"""Training steps of whole models: without dropout, with Flax's under several keys, with ours."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -11,13 +12,13 @@ import optax
 
 import flaxnoise.linen
 from bench import text
-from bench.gate import WrongError
-from bench.measure import Record, Told, timed
-from bench.timing import interleaved, seconds
+from bench.contenders import DEFAULT_KEY, KEYS
+from bench.measure import Contender, Program, Record, Row, Setting, WrongError
+from bench.programs import blocking, compiled
 
 WIDTH, HEADS, BLOCKS, SEQUENCE = 128, 4, 2, 128  # of the transformer
 RATE = 0.1
-LIBRARIES = ("none", "flax.linen", "flaxnoise")
+STEPS = 40  # in which the loss must fall
 
 
 class Mlp(nn.Module):
@@ -31,7 +32,7 @@ class Mlp(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Of blocks of Flax's own attention, with dropout on embeddings, weights and branches."""
+    """Blocks of Flax's own attention, with dropout on embeddings, weights and branches."""
 
     vocabulary: int
 
@@ -40,8 +41,8 @@ class Transformer(nn.Module):
         def drop(x: jax.Array) -> jax.Array:
             return nn.Dropout(RATE)(x, deterministic)
 
-        places = self.param("places", nn.initializers.normal(0.02), (SEQUENCE, WIDTH))
-        x = drop(nn.Embed(self.vocabulary, WIDTH)(ids) + places)
+        positions = self.param("positions", nn.initializers.normal(0.02), (SEQUENCE, WIDTH))
+        x = drop(nn.Embed(self.vocabulary, WIDTH)(ids) + positions)
         mask = nn.make_causal_mask(ids)
         for _ in range(BLOCKS):
             attention = nn.MultiHeadDotProductAttention(
@@ -54,7 +55,7 @@ class Transformer(nn.Module):
 
 
 class Task(NamedTuple):
-    """A model and the batches it is trained on, inputs[steps, batch, …] and labels."""
+    """A model and the batches that it is trained on, inputs[steps, batch, …] and labels."""
 
     name: str
     model: nn.Module
@@ -62,111 +63,106 @@ class Task(NamedTuple):
     labels: np.ndarray
 
 
+@functools.cache
 def digits() -> Task:
     from sklearn.datasets import load_digits
 
-    everything = load_digits()
-    images = (everything.data[:1792] / 16).astype(np.float32).reshape(7, 256, 64)
-    return Task("mlp on digits", Mlp(), images, everything.target[:1792].reshape(7, 256))
+    data: Any = load_digits()
+    images = (data.data[:1792] / 16).astype(np.float32).reshape(7, 256, 64)
+    return Task("mlp on digits", Mlp(), images, data.target[:1792].reshape(7, 256))
 
 
+@functools.cache
 def words() -> Task:
-    batch, steps = 8, 8
-    length = SEQUENCE + 1
+    batch, steps, length = 8, 8, SEQUENCE + 1
     ids, vocabulary = text.characters(steps * batch * length)
     ids = ids.reshape(steps, batch, length)
     return Task("transformer on text", Transformer(vocabulary), ids[..., :-1], ids[..., 1:])
 
 
-TASKS: tuple[Callable[[], Task], ...] = (digits, words)
+TASKS: dict[str, Callable[[], Task]] = {"mlp on digits": digits, "transformer on text": words}
 
 
 class Trainer:
-    """One model in training with the dropout of one library."""
+    """A model in training.
 
-    def __init__(self, task: Task, library: str) -> None:
-        self.task, self.library = task, library
+    Args:
+        task: the model and its data.
+        key: of the dropout stream; None for no dropout.
+        replaced: whether flaxnoise.linen.replace_dropout is applied.
+    """
+
+    def __init__(self, task: Task, key: jax.Array | None, replaced: bool = False) -> None:
         apply: Any = task.model.apply
-        if library == "flaxnoise":
+        if replaced:
             apply = flaxnoise.linen.replace_dropout(apply)
         optimiser = optax.adam(1e-3)
-        key = jax.random.key(0)
-        params = task.model.init(key, task.inputs[0], deterministic=True)
+        params = task.model.init(jax.random.key(0), task.inputs[0], deterministic=True)
         self.batches = (jnp.asarray(task.inputs), jnp.asarray(task.labels))
 
-        def step(params: Any, state: Any, count: jax.Array, batches: Any) -> Any:
+        def step(batches: Any, held: Any) -> Any:
+            params, state, count = held
             inputs, labels = (values[count % len(values)] for values in batches)
-            rngs = {"dropout": jax.random.fold_in(key, count)}
+            rngs = None if key is None else {"dropout": jax.random.fold_in(key, count)}
 
             def loss(params: Any) -> jax.Array:
-                logits = apply(params, inputs, deterministic=library == "none", rngs=rngs)
+                logits = apply(params, inputs, deterministic=key is None, rngs=rngs)
                 return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
             value, gradient = jax.value_and_grad(loss)(params)
             updates, state = optimiser.update(gradient, state, params)
-            return optax.apply_updates(params, updates), state, count + 1, value
+            return (optax.apply_updates(params, updates), state, count + 1), value
 
         self.step = step
         self.held = (params, optimiser.init(params), jnp.int32(0))
-        self.program: Any = None
-        self.compile_seconds = 0.0
 
-    def compile(self) -> None:
-        def compile_it() -> None:
-            jitted = jax.jit(self.step, donate_argnums=(0, 1, 2))
-            self.program = jitted.lower(*self.held, self.batches).compile()
+    def program(self) -> Program:
+        facts: Record = {}
+        train = compiled(self.step, (self.batches, self.held), facts, donate=True)
 
-        self.compile_seconds = seconds(compile_it)[0]
+        def run() -> tuple[Any, jax.Array]:
+            self.held, loss = train(self.batches, self.held)
+            return self.held, loss
 
-    def run(self) -> jax.Array:
-        """A step; the loss."""
-        *held, loss = self.program(*self.held, self.batches)
-        self.held = tuple(held)
-        if jax.default_backend() == "cpu":
-            jax.block_until_ready(held)
-        return loss
-
-    def test(self, steps: int = 40) -> None:
-        """Raises WrongError if the model does not learn."""
-        losses = [float(self.run()) for _ in range(steps)]
-        first, last = losses[0], np.mean(losses[-5:])
-        if not last < 0.9 * first:
-            raise WrongError(f"the loss went from {first:.3f} to {last:.3f} in {steps} steps")
-
-    def facts(self) -> Record:
-        facts: Record = {"compile": self.compile_seconds}
-        memory = self.program.memory_analysis()
-        if memory is not None:
-            facts["temporary"] = memory.temp_size_in_bytes
-            facts["moved"] = memory.argument_size_in_bytes + memory.output_size_in_bytes
-        return facts
+        return Program(blocking(run), lambda: check_learning(lambda: run()[1]), facts=facts)
 
 
-def measure(task: Task, rounds: int, threads: int, told: Told) -> Iterator[Record]:
-    """A record for each library; elements are the steps: one."""
-    trainers = []
-    for library in LIBRARIES:
-        told(f"{task.name} {library}")
-        about = {
-            "work": task.name,
-            "library": library,
-            "variant": "",
-            "shape": list(task.inputs.shape[1:]),
-            "dtype": "float32",
-            "pass": "training step",
-            "mode": "jit",
-            "threads": threads,
-        }
-        trainer = Trainer(task, library)
-        trainer.compile()
-        try:
-            trainer.test()
-        except WrongError as error:
-            yield {"record": "refused", **about, "reason": str(error)}
-        else:
-            trainers.append((about, trainer))
-    works = [trainer.run for _, trainer in trainers]
-    for (about, trainer), own in zip(
-        trainers, interleaved(works, rounds, jax.block_until_ready), strict=True
-    ):
-        yield timed(about, own, 1, trainer.facts())
+def check_learning(step: Callable[[], Any]) -> None:
+    """Raises WrongError where the loss that ``step`` returns does not fall by a tenth."""
+    losses = [float(step()) for _ in range(STEPS)]
+    first, last = losses[0], np.mean(losses[-5:])
+    if not last < 0.9 * first:
+        raise WrongError(f"the loss went from {first:.3f} to {last:.3f} in {STEPS} steps")
+
+
+def contender(task: Task, library: str, variant: str) -> Contender:
+    """Named by whose dropout it has: "none", "flax.linen" under a key, or "flaxnoise"."""
+
+    def build(setting: Setting) -> Program:
+        key = None if library == "none" else KEYS.get(variant, KEYS[DEFAULT_KEY])()
+        return Trainer(task, key, replaced=library == "flaxnoise").program()
+
+    return Contender(task.name, library, variant, build)
+
+
+def row(task: Task, *others: tuple[str, str]) -> Row:
+    """A task without dropout and with that of others, as (library, variant)."""
+    setting = Setting(task.inputs.shape[1:], direction="training step")
+    return Row(setting, [contender(task, *names) for names in (("none", ""), *others)])
+
+
+def rows(quick: bool, only: str) -> Iterator[Row]:
+    """Of the suite models."""
+    others = (
+        ("flax.linen", DEFAULT_KEY),
+        ("flaxnoise", "replace_dropout"),
+        ("flax.linen", "flaxnoise"),
+    )
+    for name, make in TASKS.items():
+        if only in name and not (quick and name != "mlp on digits"):
+            yield row(make(), *others)
+
+
+def key_row(keys: tuple[str, ...]) -> Row:
+    """The transformer with Flax's dropout under each implementation of keys."""
+    return row(words(), *(("flax.linen", key) for key in keys))

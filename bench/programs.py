@@ -1,47 +1,102 @@
-"""What is called and timed: a function of (key, x), compiled for a heat."""
+"""Makes contenders ready to run: functions of a jax key, Keras's layers, torch and NumPy."""
 
 import functools
+import importlib
+import os
+import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bench.timing import seconds
+from bench.check import check
+from bench.measure import Contender, Program, Record, Setting
 
 Function = Callable[[jax.Array, jax.Array], jax.Array]
+Key = Callable[[], jax.Array]
+
+_MODULES = {"jax.random": "jax"}  # libraries whose import has another name
 
 
-class Heat(NamedTuple):
-    """The conditions under which all that do the same work are timed in turn."""
-
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-    direction: str = "forward"  # or gradient: y, and dx for a dy that is given
-    mode: str = "jit"  # or eager; or donated: y takes the memory of x
-
-    @property
-    def elements(self) -> int:
-        return int(np.prod(self.shape))
-
-    def x(self) -> np.ndarray:
-        """Numbers from 1 to 2, as the laws want them."""
-        return np.linspace(1, 2, self.elements, dtype=np.float32).reshape(self.shape)
+def load(library: str) -> Any:
+    """The module of a library; raises ImportError where it is missing or set up for another use."""
+    if library == "keras":
+        os.environ.setdefault("KERAS_BACKEND", "jax")
+    module = importlib.import_module(_MODULES.get(library, library))
+    if library == "keras" and module.backend.backend() != "jax":
+        raise ImportError(f"KERAS_BACKEND is {module.backend.backend()}; set KERAS_BACKEND=jax")
+    if library == "torch":
+        module.set_num_threads(len(os.sched_getaffinity(0)))
+    return module
 
 
-class Program(NamedTuple):
-    """Ready to run.
+def jax_contender(
+    work: str, library: str, variant: str, function: Function, key: Key | None = None
+) -> Contender:
+    """A function (key, x) -> y, compiled ahead of the first call.
 
-    Attributes:
-        run: does it once, or puts it in the device's queue; gives the result.
-        arrays: (y,), or (y, dx) with a gradient; for the gate.
-        facts: what is known about it besides its times.
+    Args:
+        work: names the expectation.
+        library: whose it is.
+        variant: which of them.
+        function: what is timed.
+        key: makes the key; by default one of jax's default implementation.
     """
+    key = key or functools.partial(jax.random.key, 1)
+    build = functools.partial(_jax_program, work, function, key)
+    return Contender(work, library, variant, build)
 
-    run: Callable[[], object]
-    arrays: Callable[[], tuple[np.ndarray, ...]]
-    facts: dict[str, Any]
+
+def _jax_program(work: str, function: Function, make_key: Key, setting: Setting) -> Program:
+    key, x = make_key(), _input(setting.shape, setting.dtype)
+    facts: Record = {"kept": kept(function, key, x)} if setting.mode == "jit" else {}
+    arguments: tuple[jax.Array, ...] = (key, x)
+    called: Callable[..., Any] = function
+    if setting.direction == "gradient":
+        called, arguments = with_gradient(function), (key, x, x)
+    if setting.mode != "eager":
+        called = compiled(called, arguments, facts, donate=setting.mode == "donated")
+    run = functools.partial(called, *arguments)
+    results = run
+    if setting.mode == "donated":
+        held = [called(key, jnp.copy(x))]
+
+        def run() -> jax.Array:
+            held[0] = called(key, held[0])
+            return held[0]
+
+        def results() -> Any:
+            return called(key, jnp.copy(x))
+
+    def check_results() -> None:
+        arrays = jax.tree.leaves(results())
+        check(work, setting, tuple(np.asarray(y.astype(jnp.float32)) for y in arrays))
+
+    return Program(blocking(run), check_results, facts=facts)
+
+
+def blocking(run: Callable[[], Any]) -> Callable[[], Any]:
+    """On CPU each call is waited for; elsewhere calls queue, and the last one is."""
+    if jax.default_backend() != "cpu":
+        return run
+    return lambda: jax.block_until_ready(run())
+
+
+def compiled(
+    function: Callable[..., Any], arguments: Any, facts: Record, *, donate: bool = False
+) -> Callable[..., Any]:
+    """The function, compiled; what the compiler says goes into ``facts``."""
+    start = time.perf_counter()
+    lowered = jax.jit(function, donate_argnums=(1,) if donate else ()).lower(*arguments)
+    program = lowered.compile()
+    facts["compile"] = time.perf_counter() - start
+    memory = program.memory_analysis()
+    if memory is not None:
+        facts["temporary"] = memory.temp_size_in_bytes
+        facts["moved"] = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    return program
 
 
 def with_gradient(function: Function) -> Callable[..., tuple[jax.Array, jax.Array]]:
@@ -54,62 +109,81 @@ def with_gradient(function: Function) -> Callable[..., tuple[jax.Array, jax.Arra
     return both
 
 
-def jax_program(function: Function, heat: Heat, impl: str | None = None) -> Program:
-    """Compiles it, and reads what the compiler says about memory.
-
-    Args:
-        function: (key, x) -> y.
-        heat: the conditions.
-        impl: of the key; by default jax's.
-    """
-    key = jax.random.key(1, impl=impl)
-    x = _input(heat.shape, heat.dtype)
-    facts: dict[str, Any] = {"kept": kept(function, key, x)} if heat.mode == "jit" else {}
-    arguments = (key, x)
-    if heat.direction == "gradient":
-        function, arguments = with_gradient(function), (key, x, x)
-    if heat.mode == "eager":
-        return _program(lambda: function(*arguments), facts)
-    donated = (1,) if heat.mode == "donated" else ()
-    lowered = jax.jit(function, donate_argnums=donated)
-    box: list[Any] = []
-    wall, _ = seconds(lambda: box.append(lowered.lower(*arguments).compile()))
-    compiled = box[0]
-    memory = compiled.memory_analysis()
-    facts["compile"] = wall
-    if memory is not None:
-        facts["temporary"] = memory.temp_size_in_bytes
-        facts["moved"] = memory.argument_size_in_bytes + memory.output_size_in_bytes
-    if heat.mode != "donated":
-        return _program(lambda: compiled(*arguments), facts)
-    held = [compiled(key, jnp.copy(x))]
-
-    def again() -> jax.Array:
-        held[0] = compiled(key, held[0])
-        return held[0]
-
-    return _program(again, facts)._replace(arrays=lambda: _numbers(compiled(key, jnp.copy(x))))
-
-
 @functools.lru_cache(maxsize=2)
 def _input(shape: tuple[int, ...], dtype: str) -> jax.Array:
-    """One array for all that are timed in turn, so that they find it in the same cache."""
-    return jnp.asarray(Heat(shape).x(), dtype)
+    """One array for all contenders of a row, so that they find it in the same cache."""
+    return jnp.asarray(Setting(shape).x(), dtype)
 
 
 def kept(function: Function, key: jax.Array, x: jax.Array) -> float:
-    """Bytes an element that a backward pass of its own would be given: saved for it by jit."""
+    """Bytes an element that jit saves for a separate backward pass."""
     pull = jax.eval_shape(lambda x: jax.vjp(jax.jit(lambda x: function(key, x)), x)[1], x)
     leaves = [leaf for leaf in jax.tree.leaves(pull) if hasattr(leaf, "dtype")]
     return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves if leaf.size > 8) / x.size
 
 
-def _program(call: Callable[[], Any], facts: dict[str, Any]) -> Program:
-    """On an accelerator, calls are put in a queue, and the last one is waited for."""
-    on_cpu = jax.default_backend() == "cpu"
-    run = (lambda: jax.block_until_ready(call())) if on_cpu else call
-    return Program(run, lambda: _numbers(call()), facts)
+def keras_contender(work: str, layer: str, parameter: float) -> Contender:
+    """A layer of Keras on JAX, jitted as its users do it: state in, state out."""
+
+    def build(setting: Setting) -> Program:
+        made = getattr(load("keras").layers, layer)(parameter, seed=1, dtype=setting.dtype)
+        made.build(setting.shape)
+
+        def function(key: jax.Array, x: jax.Array) -> jax.Array:
+            return made.stateless_call([], [jax.random.key_data(key)], x, training=True)[0]
+
+        return _jax_program(work, function, lambda: jax.random.key(1), setting)
+
+    return Contender(work, "keras", layer, build)
 
 
-def _numbers(result: Any) -> tuple[np.ndarray, ...]:
-    return tuple(np.asarray(y.astype(jnp.float32)) for y in jax.tree.leaves(result))
+def torch_contender(
+    work: str, variant: str, function: Callable[[Any, Any, bool], Any], *, in_place: bool = False
+) -> Contender:
+    """(torch, x, whether in place) -> y, without torch.compile."""
+
+    def build(setting: Setting) -> Program:
+        torch = load("torch")
+        device = {"cpu": "cpu", "gpu": "cuda"}.get(jax.default_backend())
+        if device is None or (device == "cuda" and not torch.cuda.is_available()):
+            raise NotImplementedError("torch does not have this device here")
+        donated, gradient = setting.mode == "donated", setting.direction == "gradient"
+        if donated and not in_place:
+            raise NotImplementedError("has no form in place")
+        torch.manual_seed(1)
+        x = torch.from_numpy(setting.x()).to(device, getattr(torch, setting.dtype))
+        dy = x.clone()
+        if gradient:
+            x.requires_grad_()
+
+        def run(x: Any = x) -> tuple[Any, ...]:
+            y = function(torch, x, donated)
+            return (y, torch.autograd.grad(y, x, dy)[0]) if gradient else (y,)
+
+        def check_results() -> None:
+            results = run(dy if donated else x)
+            check(work, setting, tuple(y.detach().float().cpu().numpy() for y in results))
+
+        wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+        return Program(run, check_results, lambda _: wait())
+
+    return Contender(work, "torch", variant, build)
+
+
+def numpy_contender(
+    work: str, variant: str, function: Callable[[np.random.Generator, np.ndarray], np.ndarray]
+) -> Contender:
+    """(generator, x) -> y, on one thread."""
+
+    def build(setting: Setting) -> Program:
+        if jax.default_backend() != "cpu":
+            raise NotImplementedError("is timed on CPU alone")
+        if setting.direction == "gradient" or setting.mode == "donated":
+            raise NotImplementedError("has neither gradients nor a form in place")
+        if setting.dtype != "float32":
+            raise NotImplementedError(f"has no random {setting.dtype}")
+        generator, x = np.random.Generator(np.random.SFC64(1)), setting.x()
+        run = functools.partial(function, generator, x)
+        return Program(run, lambda: check(work, setting, (run(),)), lambda _: None)
+
+    return Contender(work, "numpy", variant, build)

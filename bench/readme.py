@@ -1,26 +1,33 @@
 """Writes README.md's section on speed from a results file.
 
-python -m bench.readme bench/results/cpu.jsonl
-python -m bench.readme bench/results/cpu.jsonl --check     fails if README.md says something else
+python -m bench.readme                  from bench/results/cpu.jsonl
+python -m bench.readme FILE --check     fails where README.md says something else
+
+A number is printed only where its 95 % interval ends within ±10 % of it, the run was of a clean
+commit, and the load average was below 0.3 when it began. Other cells stay empty; a ratio is printed
+where its own interval is as narrow.
 """
 
 import argparse
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from bench import measurements
-from bench.measurements import Record
-from bench.terminal import noise_share
+from bench import results
+from bench.contenders import DEFAULT_KEY
+from bench.intervals import spread
+from bench.measure import Record
+from bench.report import ours
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+README = results.ROOT / "README.md"
 BEGIN = "<!-- speed: written by python -m bench.readme -->"
 END = "<!-- end of speed -->"
-WORKS = ("dropout", "gaussian_noise")
-SHAPE = [1024, 1024]
-LIBRARIES = ("none", "flax.linen", "flaxnoise")
-NAMES = {"copy": "a copy of x", "scale": "x * 1.25"}
+SQUARE = [1024, 1024]
+NAMES = {"copy": "a copy of x", "scale": "x * 1.25", "none": "no dropout"}
+DIRECTIONS = {"forward": "forward", "gradient": "with gradient"}
+
+Cell = Callable[[Record], str]
 
 
 def section(records: Sequence[Record], source: str) -> str:
@@ -30,113 +37,157 @@ def section(records: Sequence[Record], source: str) -> str:
         records: of a results file.
         source: its path, from the root of the repository.
     """
-    runs = {run["threads"]: run for run in measurements.of(records, "run")}
-    most, clock = runs[max(runs)], measurements.clock(records)
-    size = "×".join(map(str, SHAPE))
+    if not records:
+        return "Not measured yet: `python -m bench all --output bench/results/cpu.jsonl` does.\n"
+    tables = [*layers(records), *models(records), *keys(records), *compile_time(records)]
+    runs = results.of(records, "run")
+    return "\n".join([*tables, *footnote(runs, source), ""])
+
+
+def layers(records: Sequence[Record]) -> list[str]:
+    own = results.of(records, suite="layers", shape=SQUARE, dtype="float32", mode="jit")
+    if not own:
+        return []
+    size = "×".join(map(str, SQUARE))
     lines = [
-        f"Nanoseconds an element in a jitted call: {size} float32, wall time, {_threads(runs)}. "
-        f"In brackets: {_words(clock)} relative to flaxnoise's.",
+        f"Nanoseconds an element in a jitted call, {size} float32, wall time; in brackets CPU time "
+        "relative to flaxnoise's. Gradients are timed with the forward pass.",
+        "",
     ]
-    for work in WORKS:
-        lines += ["", *_layer_table(records, work, sorted(runs), clock)]
-    models = _models(records, clock)
-    if models:
-        text = f"A whole training step, milliseconds of wall time, {_count(most['threads'])}; "
-        lines += ["", text + f"the share of noise is that of {_words(clock)}:"]
-        lines += ["", *models]
-    lines += ["", *_source([runs[n] for n in sorted(runs)], source), ""]
-    return "\n".join(lines)
+    for work in ("dropout", "gaussian_noise"):
 
+        def cell(record: Record, work: str = work) -> str:
+            text = number(record, records, 1e9 / results.elements(record), ".2f")
+            base = ours(work, (r for r in own if results.same_row(r, record)))
+            if base is record:
+                return f"**{text}**" * bool(text)
+            if not text or base is None or not results.printable(base, records):
+                return text
+            times = results.relative(record, base, "cpu")
+            return text + f" ({times.median:.1f}×)" * times.is_narrow
 
-def _layer_table(
-    records: Sequence[Record], work: str, threads: Sequence[int], clock: str
-) -> list[str]:
-    columns = [(n, direction) for n in threads for direction in ("forward", "gradient")]
-    words = {"forward": "forward", "gradient": "with gradient"}
-    header = [work, *(f"{words[direction]}, {_count(n)}" for n, direction in columns)]
-    own = [
-        record
-        for name in ("copy", "scale", work)
-        for record in measurements.of(
-            records, "time", work=name, shape=SHAPE, dtype="float32", mode="jit"
-        )
-    ]
-    own = [record for record in own if not measurements.is_like_linen(record)]
-    lines = [_row(header), _row(["---"] + ["---:"] * len(columns))]
-    for name in dict.fromkeys(map(_name, own)):
-        cells = []
-        for n, direction in columns:
-            there = [r for r in own if r["threads"] == n and r["pass"] == direction]
-            mine = next((r for r in there if _name(r) == name), None)
-            base = next((r for r in there if r["library"] == "flaxnoise"), None)
-            cells.append(_cell(mine, base, clock))
-        lines.append(_row([name, *cells]))
+        wanted = [r for r in own if r["work"] in ("copy", "scale", work)]
+        lines += grid(work, wanted, _name, _column, cell)
     return lines
+
+
+def models(records: Sequence[Record]) -> list[str]:
+    own = results.of(records, suite="models")
+    if not own:
+        return []
+    text = "A whole training step, milliseconds of wall time, "
+    return [
+        text + f"{_threads(own[0])}; in brackets CPU time relative to no dropout:",
+        "",
+        *grid("model", own, lambda r: r["work"], _name, _relative_to_none(records, own)),
+    ]
+
+
+def keys(records: Sequence[Record]) -> list[str]:
+    own = results.of(records, suite="keys")
+    if not own:
+        return []
+    text = "The same functions under other keys, nanoseconds an element of wall time"
+    layer = [r for r in own if r["direction"] == "forward"]
+    steps = [r for r in own if r["direction"] == "training step"]
+
+    def cell(record: Record) -> str:
+        return number(record, records, 1e9 / results.elements(record), ".2f")
+
+    lines = [f"{text}, {_threads(own[0])}:", ""]
+    lines += grid("function", layer, lambda r: f"{r['library']} {r['work']}", _key, cell)
+    if steps:
+        step = _relative_to_none(records, steps)
+        lines += ["A training step with Flax's dropout under them, milliseconds:", ""]
+        lines += grid("model", steps, lambda r: r["work"], _key, step)
+    return lines
+
+
+def compile_time(records: Sequence[Record]) -> list[str]:
+    own = results.of(records, suite="compile")
+    if not own:
+        return []
+
+    def cell(record: Record) -> str:
+        seconds = number(record, records, 1, ".2f")
+        return f"{seconds} s, {record['text'] / 1e3:.0f} kB" if seconds else ""
+
+    text = "Seconds to lower and compile 24 equal layers, and the length of the lowered text"
+    return [f"{text}:", "", *grid("device", own, lambda r: r["mode"], _name, cell)]
+
+
+def grid(
+    corner: str,
+    records: Iterable[Record],
+    row: Callable[[Record], str],
+    column: Callable[[Record], str],
+    cell: Cell,
+) -> list[str]:
+    """A table in Markdown, with the rows and columns in the order of the records."""
+    records = [*records]
+    rows, columns = (dict.fromkeys(map(name, records)) for name in (row, column))
+    cells = {(row(record), column(record)): cell(record) for record in records}
+    body = [[name, *(cells.get((name, at), "") for at in columns)] for name in rows]
+    lines = [[corner, *columns], ["---", *["---:"] * len(columns)], *body]
+    return [f"| {' | '.join(line)} |" for line in lines] + [""]
+
+
+def number(record: Record, records: Sequence[Record], scale: float, form: str) -> str:
+    """The median of its wall time, or nothing where it may not be printed."""
+    if not results.printable(record, records):
+        return ""
+    return format(spread(record["wall"]).median * scale, form)
+
+
+def _relative_to_none(records: Sequence[Record], own: Sequence[Record]) -> Cell:
+    def cell(record: Record) -> str:
+        text = number(record, records, 1e3, ".1f")
+        (base,) = (r for r in own if r["library"] == "none" and r["work"] == record["work"])
+        if not text or base is record or not results.printable(base, records):
+            return text
+        times = results.relative(record, base, "cpu")
+        return text + f" ({times.median:.2f}×)" * times.is_narrow
+
+    return cell
 
 
 def _name(record: Record) -> str:
-    return NAMES.get(record["work"]) or measurements.name(record)
+    return NAMES.get(record["work"]) or NAMES.get(record["library"]) or results.name(record)
 
 
-def _cell(record: Record | None, base: Record | None, clock: str) -> str:
-    if record is None:
-        return "–"
-    text = f"{measurements.nanoseconds(record):.2f}"
-    if base is None or base is record:
-        return f"**{text}**" if base is record else text
-    return f"{text} ({measurements.relative(record, base, clock):.1f}×)"
+def _key(record: Record) -> str:
+    if record["variant"] == DEFAULT_KEY:
+        return f"{DEFAULT_KEY} (default)"
+    return record["variant"] or _name(record)
 
 
-def _models(records: Sequence[Record], clock: str) -> list[str]:
-    threads = max(run["threads"] for run in measurements.of(records, "run"))
-    steps = measurements.of(records, "time", threads=threads, **{"pass": "training step"})
-    if not steps:
-        return []
-    header = ["model", "no dropout", "Flax's Dropout", "flaxnoise", "share of noise, Flax / ours"]
-    lines = [_row(header), _row(["---"] + ["---:"] * 4)]
-    for work in dict.fromkeys(record["work"] for record in steps):
-        own = [measurements.one(steps, "time", work=work, library=name) for name in LIBRARIES]
-        if all(own):
-            times = [f"{record['wall']['median'] * 1e3:.1f}" for record in own if record]
-            shares = [noise_share(record, steps, clock) for record in own[1:] if record]
-            share = " / ".join(f"{value:.0%}" for value in shares if value is not None)
-            lines.append(_row([work, *times, share]))
-    return lines
+def _column(record: Record) -> str:
+    return f"{DIRECTIONS[record['direction']]}, {_threads(record)}"
 
 
-def _source(runs: Sequence[Record], source: str) -> list[str]:
-    most = runs[-1]
-    versions = ", ".join(f"{name} {text}" for name, text in most["versions"].items())
-    quick = " --quick" if most["settings"]["quick"] else ""
+def _threads(record: Record) -> str:
+    return f"{record['threads']} thread" + "s" * (record["threads"] > 1)
+
+
+def footnote(runs: Sequence[Record], source: str) -> list[str]:
+    """What was measured on what; and why cells are empty, where that is the run's fault."""
+    runs = [run for run in runs if not run["suite"].startswith("aot")]
+    last = runs[-1]
+    versions = ", ".join(f"{name} {text}" for name, text in last["versions"].items())
     commits = " and ".join(dict.fromkeys(run["commit"] for run in runs))
-    loads = " and ".join(str(run["load"]) for run in runs)
-    extra = "bench-torch" if "torch" in most["versions"] else "bench"
+    loads = " and ".join(dict.fromkeys(str(run["load"]) for run in runs))
+    commands = " and ".join(dict.fromkeys(f"`{run['command']}`" for run in runs))
+    doubts = dict.fromkeys(doubt for run in runs for doubt in results.doubts(run))
     text = (
-        f"Measured on {most['cores']} cores of {most['device']} ({most['simd']}), Python "
-        f"{most['python']}, {versions}, at commit {commits} (a + stands for changes on top of it), "
-        f"load average {loads} when it began, "
-        f"by `python -m bench{quick}` (`pip install '.[{extra}]'` first): medians of "
-        f"{most['settings']['rounds']} interleaved samples, warm caches, the correctness of "
-        f"every result tested before. All numbers are in [{source}]({source}); this section was "
-        "made from it."
+        f"Measured on {max(run['threads'] for run in runs)} cores of {last['device']} "
+        f"({last['simd']}), Python {last['python']}, {versions}, at commit {commits}, load average "
+        f"{loads} at the start, by {commands}: medians of interleaved samples, warm caches, every "
+        "result checked before. A number is printed where its 95 % interval is narrower than "
+        f"±10 %. All samples are in [{source}]({source}); this section was made from it."
     )
+    if doubts:
+        text += f" Cells are empty because {' and '.join(doubts)}."
     return textwrap.wrap(text, 130, break_long_words=False, break_on_hyphens=False)
-
-
-def _words(clock: str) -> str:
-    return {"cpu": "CPU time", "wall": "wall time"}[clock]
-
-
-def _threads(runs: dict[int, Record]) -> str:
-    return " and ".join(_count(n) for n in sorted(runs))
-
-
-def _count(threads: int) -> str:
-    return f"{threads} thread" + "s" * (threads > 1)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def replaced(readme: str, text: str) -> str:
@@ -156,19 +207,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("results", type=Path)
+    parser.add_argument("results", type=Path, nargs="?", default=results.FOLDER / "cpu.jsonl")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--readme", type=Path, default=README)
-    chosen = parser.parse_args(arguments)
-    path = chosen.results.resolve()
-    inside = path.is_relative_to(README.parent)
-    source = str(path.relative_to(README.parent)) if inside else chosen.results.name
-    old = chosen.readme.read_text()
-    new = replaced(old, section(measurements.read(path), source))
-    if not chosen.check:
-        chosen.readme.write_text(new)
+    options = parser.parse_args(arguments)
+    path = options.results.resolve()
+    inside = path.is_relative_to(results.ROOT)
+    source = str(path.relative_to(results.ROOT)) if inside else path.name
+    old = options.readme.read_text()
+    new = replaced(old, section(results.read(path) if path.exists() else [], source))
+    if not options.check:
+        options.readme.write_text(new)
     elif new != old:
-        sys.exit(f"{chosen.readme} is not what {source} makes of it: run bench.readme again.")
+        sys.exit(f"{options.readme} is not what {source} makes of it: run bench.readme again.")
 
 
 if __name__ == "__main__":

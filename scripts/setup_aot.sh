@@ -16,7 +16,7 @@ for name; do
   if [[ $version != "$(cat "$folder/.version" 2>/dev/null)" ]]; then
     echo "setup: installing the wheels of $name into $folder (minutes the first time)" >&2
     rm -rf "$folder"
-    wheels=$("$venv/bin/python" scripts/aot/wheels.py "$name")
+    wheels=$("$venv/bin/python" bench/aot/wheels.py "$name")
     # shellcheck disable=SC2086 # one argument each
     "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --target "$folder" $wheels >&2 ||
       stop "pip could not install $wheels; see its message above"

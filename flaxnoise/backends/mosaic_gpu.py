@@ -3,7 +3,7 @@
 It draws a block of the generator once for all elements that share it, where the xla form does so
 for four at a time. It serves who asks for it: ``with flaxnoise.backend("mosaic_gpu"):``. It is
 never chosen by itself: XLA cannot fuse it with its neighbours, which costs two passes through
-memory, and alone it gains on paper (bench/results/aot.json) nothing where memory is the limit of
+memory, and alone it gains on paper (bench/results/aot.jsonl) nothing where memory is the limit of
 both, which leaves normal noise in 16 bits. That rule stands until a device has been measured.
 
 It needs a GPU of compute capability 9.0. Where a program is for GPUs that jax does not tell, as an

@@ -115,7 +115,7 @@ def refuses(
 def is_faster(*, shape: Sequence[int], global_shape: Sequence[int] | None, **_: Any) -> bool:
     """Whether the kernel is chosen unasked, for a call that it can serve.
 
-    By static bundles for 1024 float32 elements on v5e (scripts/aot_report.py; compiled, not run): a
+    By static bundles for 1024 float32 elements on v5e (`python -m bench aot`; compiled, not run): a
     mask takes the kernel 13 to 30, the xla form, which computes a block of Philox for every
     element, 98. What XLA would have fused goes through memory once more, and rows that do not
     fill their tiles are copied there and back: less than 30 together, and no more to cut few long

@@ -1,165 +1,124 @@
-"""Part 4: a first look at speed. One run, all contenders in turn, ratios of medians."""
+"""Part 4: a first look at speed. Contenders, checks and timing are those of bench."""
 
-import re
-import time
-from collections.abc import Callable
-from importlib.metadata import version
+import sys
 from pathlib import Path
-from typing import NamedTuple
 
-import flax.linen
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-import flaxnoise
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from bench import results
+from bench.contenders import contenders
+from bench.intervals import spread
+from bench.measure import Contender, Record, Row, Setting, measure
+from bench.report import ours
 from demo_parts import report
 
-SIZE = 1 << 20  # float32: 4 MB, so that no contender is timed by the pages of a fresh output
-ROUNDS = 40
-STDDEV = 0.1
-
-Function = Callable[[jax.Array, jax.Array], jax.Array]
-
-CONTENDERS: dict[str, Function] = {
-    "x * 1.25": lambda key, x: x * 1.25,
-    "flaxnoise.dropout": lambda key, x: flaxnoise.dropout(key, x, 0.5),
-    "flax.linen.Dropout": lambda key, x: flax.linen.Dropout(0.5, deterministic=False).apply(
-        {}, x, rngs={"dropout": key}
-    ),
-    "flaxnoise.gaussian_noise": lambda key, x: flaxnoise.gaussian_noise(key, x, STDDEV),
-    "x + 0.1 * jax.random.normal": lambda key, x: (
-        x + STDDEV * jax.random.normal(key, x.shape, x.dtype)
-    ),
-}
-LIMIT = "x * 1.25"
-PAIRS = {
-    "flaxnoise.dropout": "flax.linen.Dropout",
-    "flaxnoise.gaussian_noise": "x + 0.1 * jax.random.normal",
-}
+SHAPE = (1024, 1024)  # 4 MB, so that no contender is timed by the page faults of a fresh output
+ROUNDS = 30
+WORKS = ("scale", "dropout", "gaussian_noise")
+# What the table of bench also has, and a first look leaves out.
+LIBRARIES = ("jax", "flaxnoise", "flax.linen", "jax.random")
+DIRECTIONS = {"forward": "forward", "gradient": "forward and backward"}
 
 
-def with_gradient(function: Function) -> Function:
-    """y·y and its gradient in x: the forward and the backward pass of a layer."""
-    return jax.grad(lambda key, x: jnp.sum(function(key, x) ** 2), argnums=1)
+def chosen(platform: str) -> list[Contender]:
+    """The multiplication, and of each work ours and what comes with JAX and Flax."""
+    found: dict[tuple[str, str], Contender] = {}
+    for contender in contenders(platform, *WORKS):
+        if contender.library in LIBRARIES:
+            found.setdefault((contender.work, contender.library), contender)
+    return list(found.values())
 
 
-def check(name: str, function: Function, size: int = SIZE) -> None:
-    """Statistics that hold to 6 standard errors, for us and for others alike.
+def measured(rounds: int, shape: tuple[int, ...] = SHAPE) -> dict[str, list[Record]]:
+    """Direction → the records of all contenders.
 
     Raises:
-        ArithmeticError: what is about to be timed is wrong.
+        ArithmeticError: a contender's result is wrong.
     """
-    x = jnp.linspace(1, 2, size)
-    y = np.asarray(jax.jit(function)(jax.random.key(1), x))
-    limit = 6 / np.sqrt(size)
-    if "ropout" in name:
-        kept = y != 0
-        fine = (y[kept] == 2 * x[kept]).all() and abs(kept.mean() - 0.5) < limit / 2
-    elif name == LIMIT:
-        fine = (y == 1.25 * x).all()
-    else:
-        n = (y - np.asarray(x)) / STDDEV
-        fine = abs(n.mean()) < limit and abs(n.var() - 1) < limit * np.sqrt(2)
-    if not fine:
-        raise ArithmeticError(f"{name} gives wrong numbers; nothing was timed.")
-
-
-class Times(NamedTuple):
-    """Medians in nanoseconds an element."""
-
-    wall: float
-    cpu: float  # of all threads of this process together
-
-
-def measure(functions: dict[str, Function], size: int, rounds: int) -> dict[str, Times]:
-    """Every round times every function once, in turn, so that they share what disturbs them."""
-    x = jnp.linspace(1, 2, size)
-    key = jax.random.key(1)
-    compiled = {name: jax.jit(function) for name, function in functions.items()}
-    for function in compiled.values():
-        jax.block_until_ready(function(key, x))
-    times = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in compiled.items():
-            start = time.perf_counter_ns(), time.process_time_ns()
-            jax.block_until_ready(function(key, x))
-            end = time.perf_counter_ns(), time.process_time_ns()
-            times[name].append(np.subtract(end, start) / size)
-    return {name: Times(*np.median(values, axis=0).tolist()) for name, values in times.items()}
-
-
-def kernel(function: Function, size: int = SIZE) -> str:
-    """What the lowered module calls for the noise; the xla backend calls nothing."""
-    lowered = jax.jit(function).lower(jax.random.key(1), jnp.zeros(size))
-    called = re.findall(r"custom_call @(\w+)", lowered.as_text())
-    return f"custom call {called[0]}" if called else "xla's own code"
+    own = chosen(jax.default_backend())
+    found = {}
+    for direction in DIRECTIONS:
+        rows = [Row(Setting(shape, direction=direction), own)]
+        records = list(measure(rows, rounds))
+        for record in results.of(records, "refused"):
+            raise ArithmeticError(f"{results.name(record)}: {record['reason']}")
+        found[direction] = results.of([{**r, "suite": "demo", "threads": 0} for r in records])
+    return found
 
 
 def show(folder: Path) -> None:
+    size = int(np.prod(SHAPE))
     report.heading(
         4,
         "Speed, a first look",
-        f"{SIZE:,} float32 numbers, all jitted; {ROUNDS} rounds of all in turn; medians.",
+        f"{size:,} float32 numbers, jitted; {ROUNDS} rounds of all in turn; medians.",
     )
     device = jax.devices()[0]
-    versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "jaxlib", "flax"))
-    report.console.print(f"device: {device.platform} ({device.device_kind}); {versions}")
-    report.console.print(f"flaxnoise runs here as {kernel(CONTENDERS['flaxnoise.dropout'])}")
-    for name, function in CONTENDERS.items():
-        check(name, function)
     # A program's own time is disturbed least by others; on an accelerator it says little.
-    basis = "cpu" if device.platform == "cpu" else "wall"
+    clock = "cpu" if device.platform == "cpu" else "wall"
+    report.console.print(f"device: {device.platform} ({device.device_kind})")
+    records = measured(ROUNDS)
     report.console.print(
-        f"All contenders give right numbers (statistics to 6 σ). Ratios are of {basis} time."
+        f"Every result was checked first, to 6 σ. Ratios are of {clock} time. "
+        "`python -m bench` measures more, and more carefully."
     )
-
-    gradients = {name: with_gradient(function) for name, function in CONTENDERS.items()}
-    passes = {
-        "forward": measure(CONTENDERS, SIZE, ROUNDS),
-        "forward and backward": measure(gradients, SIZE, ROUNDS),
-    }
-    costs = {
-        title: {name: getattr(own, basis) for name, own in times.items()}
-        for title, times in passes.items()
-    }
-    for title, times in passes.items():
-        cost = costs[title]
-        rows = [
-            [
-                name,
-                f"{own.wall:.2f}",
-                f"{own.cpu:.2f}",
-                f"{cost[name] / cost[LIMIT]:.1f}",
-                f"{cost[PAIRS[name]] / cost[name]:.1f}" if name in PAIRS else "",
+    for direction, own in records.items():
+        limit = next(record for record in own if record["work"] == "scale")
+        rows = []
+        for record in own:
+            base = ours(record["work"], own)
+            numbers = [spread(record[c]).median / size * 1e9 for c in ("wall", "cpu")]
+            ratios = [
+                results.relative(record, other, clock).median for other in (limit, base) if other
             ]
-            for name, own in times.items()
-        ]
-        kinds = ("wall ns an\nelement", "cpu ns,\nall cores")
-        report.table([title, *kinds, f"times\n{LIMIT}", "its peer\ntakes × it"], rows)
-    for ours, peer in PAIRS.items():
-        forward, both = (cost[peer] / cost[ours] for cost in costs.values())
-        report.takeaway(
-            f"{peer} takes {forward:.1f} times the {basis} time of {ours}; "
-            f"{both:.1f} times with the backward pass."
-        )
-    report.save(picture(costs, basis), folder, "4_speed.png")
+            cells = [f"{value:.2f}" for value in numbers] + [f"{value:.1f}" for value in ratios]
+            rows.append([label(record), *cells, *[""] * (4 - len(cells))])
+        columns = ("wall ns an\nelement", "cpu ns,\nall cores", "times\nx * 1.25", "times\nours")
+        report.table([DIRECTIONS[direction], *columns], rows)
+    for line in takeaways(records, clock):
+        report.takeaway(line)
+    report.save(picture(records, clock), folder, "4_speed.png")
 
 
-def picture(costs: dict[str, dict[str, float]], basis: str) -> Figure:
+def label(record: Record) -> str:
+    work = "" if record["work"] == "scale" else f"{record['work']}, "
+    return work + results.name(record)
+
+
+def takeaways(records: dict[str, list[Record]], clock: str) -> list[str]:
+    """What each baseline takes, relative to ours."""
+    lines = []
+    for record in records["forward"]:
+        if record["library"] not in ("flaxnoise", "jax"):
+            times = []
+            for own in records.values():
+                (same,) = (r for r in own if label(r) == label(record))
+                base = ours(same["work"], own)
+                assert base is not None
+                times.append(results.relative(same, base, clock).median)
+            lines.append(
+                f"{label(record)} takes {times[0]:.1f} times the {clock} time of flaxnoise; "
+                f"{times[1]:.1f} times with the backward pass."
+            )
+    return lines
+
+
+def picture(records: dict[str, list[Record]], clock: str) -> Figure:
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     axes = figure.subplots()
-    names = list(CONTENDERS)
-    places = np.arange(len(names))
-    colours = ["#009E73" if name.startswith("flaxnoise") else "#999999" for name in names]
-    for shift, alpha, cost in zip((-0.2, 0.2), (1.0, 0.5), costs.values(), strict=True):
-        values = [cost[name] for name in names]
-        bars = axes.barh(places + shift, values, 0.38, color=colours, alpha=alpha)
+    for shift, alpha, own in zip((-0.2, 0.2), (1.0, 0.5), records.values(), strict=True):
+        values = [spread(r[clock]).median / results.elements(r) * 1e9 for r in own]
+        colours = ["#009E73" if r["library"] == "flaxnoise" else "#999999" for r in own]
+        places = np.arange(len(own)) + shift
+        bars = axes.barh(places, values, 0.38, color=colours, alpha=alpha)
         axes.bar_label(bars, fmt="%.2f", padding=3)
-    axes.set_yticks(places, names)
+    axes.set_yticks(range(len(records["forward"])), map(label, records["forward"]))
     axes.invert_yaxis()
     axes.margins(x=0.08)
-    axes.set(xlabel=f"nanoseconds an element (median {basis} time; lower is better)")
+    axes.set(xlabel=f"nanoseconds an element (median {clock} time; lower is better)")
     axes.set_title("Dark: forward. Light: forward and backward. Green: flaxnoise.")
     return figure

@@ -1,55 +1,74 @@
-"""The report on GPUs that are not here: compiled once, however many processes run the tests."""
+"""What GPUs and TPUs that are not here would run: compiled once, however many processes test it."""
 
 import fcntl
-import json
 import os
-import pathlib
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
-WHEELS = pathlib.Path(os.environ.get("FLAXNOISE_AOT_GPU", pathlib.Path(sys.prefix, "aot-gpu")))
+from bench import aot, results
+
+ROOT = aot.ROOT
+
+Run = Callable[..., str]
 
 
-def environment() -> dict[str, str]:
-    """Of a process that sees the wheels; this one must not load a GPU's plugin."""
-    tools = ":".join(map(str, WHEELS.glob("nvidia/cu*/bin")))
-    own = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    return own | {
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": f"{ROOT}:{WHEELS}",
-        "PATH": f"{tools}:{os.environ['PATH']}",
-    }
-
-
-def write_report(output: pathlib.Path) -> None:
-    command = [sys.executable, ROOT / "scripts" / "aot_report.py", "--output", output]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+def _run(kind: str, *command: str | Path) -> str:
+    """In a process that sees the wheels; this one must not load a device's plugin."""
+    if reason := aot.missing(kind):
+        pytest.skip(reason)
+    environment = aot.environment(kind)
+    environment["PYTHONPATH"] += f":{ROOT / 'tests' / 'support'}"
+    done = subprocess.run(
+        [sys.executable, *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """(kind, *arguments of python) -> what it prints; kind is gpu or tpu."""
+    return _run
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[dict[str, Any]]]:
+    """kind -> the records of the suite aot for its devices."""
+
+    def records(kind: str) -> list[dict[str, Any]]:
+        shared = tmp_path_factory.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            shared = shared.parent
+        output = shared / f"{kind}.jsonl"
+        with (shared / f"{kind}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not output.exists():
+                options = ("--devices", *aot.DEVICES[kind], "--output", output)
+                _run(kind, "-m", "bench", "aot", *options)
+        return results.of(results.read(output), "compiled")
+
+    return records
+
+
+@pytest.fixture(scope="session")
+def rows(compiled: Callable[[str], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Those of GPUs; tests of TPUs have their own."""
+    return compiled("gpu")
 
 
 @pytest.fixture(scope="session")
 def gpu_wheels() -> dict[str, str]:
-    """The environment of a process that sees the wheels."""
-    if not (WHEELS / "jax_plugins").is_dir():
-        pytest.skip(
-            "the wheels jax-cuda13-plugin, jax-cuda13-pjrt, nvidia-cuda-nvcc and "
-            f"nvidia-cuda-nvdisasm are not in {WHEELS}: run scripts/setup_aot.sh"
-        )
-    return environment()
-
-
-@pytest.fixture(scope="session")
-def rows(gpu_wheels: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    """The rows of the report."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    output = shared / "aot.json"
-    with (shared / "aot.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not output.exists():
-            write_report(output)
-    return json.loads(output.read_text())["rows"]
+    """The environment of a process that sees the wheels for GPUs."""
+    if reason := aot.missing("gpu"):
+        pytest.skip(reason)
+    return aot.environment("gpu")

@@ -60,7 +60,7 @@ def of(row: dict) -> tuple[str, str]:
 
 @pytest.mark.parametrize("device", ["h100", "a100"])
 def test_every_function_is_within_its_budget(rows: list[dict], device: str):
-    own = [row for row in rows if row["device"] == device]
+    own = [row for row in rows if row["suite"] == f"aot {device}"]
     bare = {of(row): row for row in own if "+nothing+" in row["case"]}
     ours = [row for row in own if of(row) in BUDGETS]
     assert {of(row) for row in ours} == set(BUDGETS)
@@ -81,7 +81,7 @@ def test_every_function_is_within_its_budget(rows: list[dict], device: str):
 @pytest.mark.parametrize("device", ["h100", "a100"])
 def test_loads_and_stores_are_of_four_elements(rows: list[dict], device: str):
     width = {"float32": 16, "bfloat16": 8}
-    ours = [row for row in rows if row["device"] == device and of(row) in BUDGETS]
+    ours = [row for row in rows if row["suite"] == f"aot {device}" and of(row) in BUDGETS]
     wide = [row for row in ours if row["case"] not in NARROW]
     assert wide
     for row in wide:
@@ -101,7 +101,9 @@ def test_loads_and_stores_are_of_four_elements(rows: list[dict], device: str):
 )
 def test_four_devices_share_blocks_as_one_does(rows: list[dict], device: str, budgets: dict):
     """The compiler cuts x; a shard's first element, which it loads, must not hide the blocks."""
-    cut = [r for r in rows if r["case"] == "dropout, four devices" and r["device"] == device]
+    cut = [
+        r for r in rows if r["case"] == "dropout, four devices" and r["suite"] == f"aot {device}"
+    ]
     assert {tuple(row["shape"]) for row in cut} == set(budgets)
     for row in cut:
         assert row["instructions"] <= budgets[tuple(row["shape"])], row

@@ -1,6 +1,5 @@
 """What the Pallas kernel compiles to on H100: compiled and read, not run."""
 
-import pathlib
 import subprocess
 import sys
 
@@ -27,24 +26,21 @@ BUDGETS = {
     ("gaussian_dropout, mosaic_gpu", "float32"): (42, 2),
     ("masked_gaussian_noise, mosaic_gpu", "float32"): (58, 2),  # two generators
 }
-ROOT = pathlib.Path(__file__).parents[2]
 if jax.__version_info__ < (0, 12):  # Mosaic has no square root: refused, as other tests show
     BUDGETS = {row: most for row, most in BUDGETS.items() if "gaussian" not in row[0]}
 CHAIN = "bias+gelu+dropout+residual"
 A100 = """
-import sys
-sys.path.insert(0, "{}/scripts")
-from aot import gpu
-from aot.cases import CASES
+from bench.aot import gpu
+from bench.aot.cases import GPU_CASES
 from flaxnoise.backends import mosaic_gpu
 {}
-case = next(case for case in CASES if case.name == "dropout, mosaic_gpu")
+case = next(case for case in GPU_CASES if case.name == "dropout, mosaic_gpu")
 gpu.compile_for("a100", case.function, *case.arguments())
 """
 
 
 def named(rows: list[dict], name: str) -> list[dict]:
-    return [row for row in rows if row["case"] == name and row["device"] == "h100"]
+    return [row for row in rows if row["case"] == name and row["suite"] == "aot h100"]
 
 
 @pytest.mark.parametrize(("case", "dtype"), BUDGETS)
@@ -89,7 +85,7 @@ def test_a_chain_of_operations_is_better_left_to_xla(rows: list[dict]):
 
 def compiled_for_a100(wheels: dict[str, str], before: str = "") -> str:
     """What a process says that compiles the kernel for A100, and must not end well."""
-    code = A100.format(ROOT, before)
+    code = A100.format(before)
     command = [sys.executable, "-c", code]
     ran = subprocess.run(command, env=wheels, capture_output=True, text=True, check=False)
     assert ran.returncode != 0

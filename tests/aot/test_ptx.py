@@ -6,8 +6,7 @@ Words, masks, uniforms and dropout bit for bit; what has logarithms and roots wi
 import json
 import math
 import pathlib
-import subprocess
-import sys
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +16,7 @@ import ptx
 import reference
 from closeness import FLOAT32_ULP, NOISE_ULPS
 
-ROOT = pathlib.Path(__file__).parents[2]
+EMITTED = pathlib.Path(__file__).with_name("emitted.py")
 KEY = (0x80000001, 2, 0xFFFFFFFF, 7)
 RATE = 0.3
 START = (1 << 33) - 1028  # crosses a multiple of 2^32 within a tile; a shard begins with a block
@@ -26,11 +25,9 @@ LARGEST = {"normal": 6.67, "masked_normal": 6.67, "laplace": 22.2}
 
 
 @pytest.fixture(scope="module")
-def records(gpu_wheels: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+def records(run: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     output = tmp_path_factory.mktemp("ptx") / "emitted.json"
-    command = [sys.executable, ROOT / "scripts" / "aot" / "emitted.py", "--output", output]
-    done = subprocess.run(command, env=gpu_wheels, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    run("gpu", EMITTED, "--output", output)
     return json.loads(output.read_text())
 
 

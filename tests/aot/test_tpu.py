@@ -4,17 +4,12 @@ A bundle is what a core issues in a cycle. Memory allows 15 for 1024 float32 ele
 and written once.
 """
 
-import fcntl
-import json
-import os
 import pathlib
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
-WHEELS = pathlib.Path(os.environ.get("FLAXNOISE_AOT_TPU", pathlib.Path(sys.prefix, "aot-tpu")))
+EDGES = pathlib.Path(__file__).with_name("tpu_edges.py")
 DEVICES = ("v4", "v5e", "v5p", "v6e", "tpu7x")
 SQUARE, ROWS_OF_768, ROWS_OF_512 = (1024, 1024), (1024, 768), (1024, 512)
 ROWS_OF_516 = (1024, 516)
@@ -52,40 +47,17 @@ SHARES = {"v4": 7.2, "v5e": 1, "v5p": 1.05, "v6e": 1, "tpu7x": 1}
 COMPARED = ("v4", "v5e", "v6e")  # v5p has v5e's kind of core, tpu7x has v6e's
 
 
-def run(*command: str | pathlib.Path) -> str:
-    """In a process that sees the wheel; this one must not load libtpu."""
-    if not (WHEELS / "libtpu").is_dir():
-        pytest.skip(f"the wheel libtpu is not in {WHEELS}: run scripts/setup_aot.sh")
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    path = f"{ROOT}:{ROOT / 'scripts'}:{WHEELS}"
-    environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    """Those of the report, made once, however many processes run the tests."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    output = shared / "tpu.json"
-    with (shared / "tpu.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not output.exists():
-            report = ROOT / "scripts" / "aot_report.py"
-            run(report, "--output", output, "--devices", *DEVICES)
-    return json.loads(output.read_text())["rows"]
+def rows(compiled: Callable[[str], list[dict]]) -> list[dict]:
+    return compiled("tpu")
 
 
 def bundles(rows: list[dict], device: str, case: str, dtype: str, shape: tuple) -> float:
     (row,) = (
         r
         for r in rows
-        if (r["device"], r["case"], r["dtype"], tuple(r["shape"])) == (device, case, dtype, shape)
+        if (r["suite"], r["case"], r["dtype"], tuple(r["shape"]))
+        == (f"aot {device}", case, dtype, shape)
     )
     assert row["kernels"] >= 1, row
     return row["bundles"]
@@ -101,7 +73,7 @@ def test_every_function_is_within_its_budget(rows: list[dict], device: str):
 @pytest.mark.parametrize("device", DEVICES)
 def test_dropout_is_one_kernel_that_keeps_no_array(rows: list[dict], device: str):
     """A few registers may be spilled, which the bundles have in them; no array may be."""
-    own = [r for r in rows if (r["device"], r["case"]) == (device, "dropout")]
+    own = [r for r in rows if (r["suite"], r["case"]) == (f"aot {device}", "dropout")]
     in_place = [row for row in own if row["shape"][0] == 1024 and row["shape"][-1] % 128 == 0]
     assert in_place
     for row in in_place:
@@ -129,8 +101,8 @@ def test_the_count_knows_what_is_known(rows: list[dict], device: str):
 
 
 @pytest.mark.parametrize("device", COMPARED)
-def test_every_kind_and_the_edges_compile(device: str):
+def test_every_kind_and_the_edges_compile(run: Callable[..., str], device: str):
     """All terms and dtypes, few rows, ragged rows and columns, shards with 64-bit indices."""
-    lines = run("-m", "aot.tpu_edges", device).splitlines()
+    lines = run("tpu", EDGES, device).splitlines()
     assert len(lines) == 19
     assert all("flaxnoise_" in line for line in lines), lines

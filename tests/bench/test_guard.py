@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import guard, guard_build
+from bench import guard
 
 # The head and the end of a file that callgrind 3.19 wrote for the driver.
 RECORDED = """# callgrind format
@@ -95,16 +95,16 @@ def test_stored_counts_are_of_all_works():
 
 
 def test_the_driver_is_built_with_the_flags_of_the_kernel():
-    text = (guard_build.CPP / "CMakeLists.txt").read_text()
-    assert {"-O3", "-ffp-contract=fast"} <= set(guard_build.options(text))
-    assert set(guard_build.simd_flags(text)) >= set(guard.TARGETS[os.uname().machine])
+    text = (guard.CPP / "CMakeLists.txt").read_text()
+    assert {"-O3", "-ffp-contract=fast"} <= set(guard.options(text))
+    assert set(guard.simd_flags(text)) >= set(guard.TARGETS[os.uname().machine])
 
 
 def test_counts_do_not_depend_on_the_run(tmp_path: Path):
     valgrind, compiler = shutil.which("valgrind"), shutil.which("c++")
     if valgrind is None or compiler is None:
         pytest.skip(f"valgrind is {valgrind or 'not installed'}, c++ {compiler or 'neither'}")
-    driver = guard_build.build(compiler, tmp_path)
+    driver = guard.build(compiler, tmp_path)
     target = guard.TARGETS[os.uname().machine][0]
     works = [f"dropout:float32:{count}" for count in (4096, 4096, 8192)]
     works.append("gaussian_noise:float32:4096")

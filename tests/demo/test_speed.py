@@ -1,47 +1,30 @@
-"""Part 4 of the demo: nothing wrong is timed, and what ran is named."""
+"""Part 4 of the demo: it takes its contenders from bench, and stops at a wrong result."""
 
 import jax.numpy as jnp
 import pytest
 
-import flaxnoise
+from bench.contenders import OURS
 from demo_parts import speed
 
-SIZE = 33 * 129 * 16
-
-WRONG = {
-    "x * 1.25": lambda key, x: x * 1.5,
-    "a dropout that scales too much": lambda key, x: flaxnoise.dropout(key, x, 0.6),
-    "a dropout that drops too much": lambda key, x: (
-        jnp.sign(flaxnoise.dropout(key, x, 0.6)) * 2 * x
-    ),
-    "a noise that is too large": lambda key, x: flaxnoise.gaussian_noise(key, x, 0.11),
-    "a noise off centre": lambda key, x: flaxnoise.gaussian_noise(key, x + 0.01, 0.1),
-}
+SHAPE = (64, 1024)
 
 
-@pytest.mark.parametrize("name", speed.CONTENDERS)
-def test_contenders_give_right_numbers(name: str):
-    speed.check(name, speed.CONTENDERS[name], SIZE)
+def test_each_contender_is_timed_forward_and_backward_and_named():
+    records = speed.measured(rounds=2, shape=SHAPE)
+    assert [*records] == ["forward", "gradient"]
+    for own in records.values():
+        labels = [speed.label(record) for record in own]
+        assert labels[0].startswith("dropout, flaxnoise")
+        assert "dropout, flax.linen (threefry2x32)" in labels
+        assert "gaussian_noise, jax.random (threefry2x32)" in labels
+        assert "jax (x * 1.25)" in labels
+    lines = speed.takeaways(records, "cpu")
+    assert len(lines) == 2
+    assert lines[0].startswith("dropout, flax.linen (threefry2x32) takes ")
+    speed.picture(records, "cpu")
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_wrong_numbers_are_refused(name: str):
-    with pytest.raises(ArithmeticError, match="gives wrong numbers"):
-        speed.check(name, WRONG[name], SIZE)
-
-
-def test_every_contender_is_timed_forward_and_backward():
-    gradients = {name: speed.with_gradient(f) for name, f in speed.CONTENDERS.items()}
-    for functions in (speed.CONTENDERS, gradients):
-        times = speed.measure(functions, SIZE, rounds=3)
-        assert list(times) == list(speed.CONTENDERS)
-        assert all(own.wall > 0 for own in times.values())
-
-
-def test_kernel_is_read_from_the_lowered_module():
-    dropout = speed.CONTENDERS["flaxnoise.dropout"]
-    with flaxnoise.backend("xla"):
-        assert speed.kernel(dropout, SIZE) == "xla's own code"
-    served = flaxnoise.backends()["cpu"] == "available"
-    expected = "custom call flaxnoise_affine" if served else "xla's own code"
-    assert speed.kernel(dropout, SIZE) == expected
+def test_a_wrong_result_stops_the_part(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(OURS, "dropout", lambda key, x: jnp.where(x > 1.1, x, 0))
+    with pytest.raises(ArithmeticError, match=r"flaxnoise \(\w+\): a value is off"):
+        speed.measured(rounds=2, shape=SHAPE)

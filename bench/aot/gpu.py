@@ -1,0 +1,201 @@
+"""Compiles a jax function for an NVIDIA GPU without having one, and reads the machine code.
+
+Needs the wheels of the extra aot-gpu (see scripts/setup_aot.sh); no driver. What comes out was
+compiled, not run.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+
+EMITTER_DUMP = {"xla_dump_emitter_re": ".*"}
+MOSAIC_DUMP = (
+    "MOSAIC_GPU_DUMP_TO"  # where Mosaic writes its PTX; read at each lowering and compilation
+)
+
+
+class Kernel(NamedTuple):
+    """What the machine code of one kernel tells.
+
+    Attributes:
+        name: as XLA gave it.
+        instructions: machine instructions of the kernel (straight-line code), without padding.
+        elements: outputs that one thread writes.
+        loads: widths in bytes of the loads from global memory.
+        stores: the same of the stores.
+        spilled: bytes of registers spilled to memory.
+    """
+
+    name: str
+    instructions: int
+    elements: int
+    loads: tuple[int, ...]
+    stores: tuple[int, ...]
+    spilled: int
+
+    @property
+    def instructions_per_element(self) -> float:
+        return self.instructions / self.elements
+
+
+class Program(NamedTuple):
+    """A compiled program: its kernels, and the bytes of temporaries that it asks for."""
+
+    kernels: tuple[Kernel, ...]
+    temporary_bytes: int
+
+    @property
+    def main(self) -> Kernel:
+        return max(self.kernels, key=lambda kernel: kernel.instructions)
+
+
+def compile_for(
+    device: str,
+    function: Callable[..., jax.Array],
+    key: jax.ShapeDtypeStruct,
+    x: jax.ShapeDtypeStruct,
+    *numbers: jax.ShapeDtypeStruct,
+    devices: int = 1,
+) -> Program:
+    """Compiles for one of aot.GPUS; the target is described in the text file of that name.
+
+    On several devices x is cut along its first dimension, by the compiler (an automatic mesh).
+    """
+    described = topology(device, devices)
+    # Without a device of the topology, compile() would silently compile for the CPU.
+    whole = cut = SingleDeviceSharding(described.devices[0])
+    if devices > 1:
+        mesh = Mesh(np.array(described.devices), ("data",))
+        whole, cut = (
+            NamedSharding(mesh, PartitionSpec()),
+            NamedSharding(mesh, PartitionSpec("data")),
+        )
+    placed = [
+        jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=cut if a is x else whole)
+        for a in (key, x, *numbers)
+    ]
+    # Of an element of the result: the machine code stores pairs of bfloat16 as words.
+    size = jax.eval_shape(function, key, x, *numbers).dtype.itemsize
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = _compile_into(folder, jax.jit(function, out_shardings=cut), placed)
+        sources = sorted(pathlib.Path(folder).glob("*.ptx"))
+        kernels = [kernel for source in sources for kernel in _kernels(source, size)]
+    memory = compiled.memory_analysis()
+    assert memory is not None
+    return Program(tuple(kernels), memory.temp_size_in_bytes)
+
+
+def emit(
+    device: str, function: Callable[..., jax.Array], *arguments: jax.ShapeDtypeStruct
+) -> dict[str, str]:
+    """What the compiler writes down on the way, by file name: PTX, HLO, the launches."""
+    place = SingleDeviceSharding(topology(device).devices[0])
+    placed = [jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place) for a in arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        _compile_into(folder, jax.jit(function, out_shardings=place), placed)
+        files = [file for file in pathlib.Path(folder).iterdir() if file.suffix in (".ptx", ".txt")]
+        return {file.name: file.read_text() for file in files}
+
+
+def topology(device: str, devices: int = 1) -> topologies.TopologyDescription:
+    description = (pathlib.Path(__file__).parent / f"{device}.textproto").read_text()
+    return topologies.get_topology_desc(
+        platform="cuda",
+        topology_name=device,
+        topology=f"1x1x{devices}",
+        target_config=description,
+    )
+
+
+def _compile_into(
+    folder: str, function: jax.stages.Wrapped, arguments: list[jax.ShapeDtypeStruct]
+) -> jax.stages.Compiled:
+    """Compiles, and leaves in the folder what the compiler writes down."""
+    os.environ[MOSAIC_DUMP] = folder
+    lowered = function.trace(*arguments).lower(lowering_platforms=("cuda",))
+    # A name of its own, or XLA would take a kernel from its cache and dump nothing.
+    compiled = lowered.compile(compiler_options={"xla_dump_to": folder, **EMITTER_DUMP})
+    emitted = [source.read_text() for source in pathlib.Path(folder).glob("*.ptx")]
+    if "mosaic_gpu" in lowered.as_text() and not any("mosaic" in text for text in emitted):
+        raise RuntimeError("Mosaic took a kernel from its cache; compile it for other sizes")
+    return compiled
+
+
+def _kernels(source: pathlib.Path, size: int) -> list[Kernel]:
+    text = source.read_text()
+    architecture = re.search(r"^\.target (\w+)", text, re.MULTILINE)
+    assert architecture, f"{source.name} names no target"
+    binary = source.with_suffix(".cubin")
+    assembled = subprocess.run(
+        [_tool("ptxas"), "-v", f"-arch={architecture[1]}", str(source), "-o", str(binary)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    listing = subprocess.run(
+        [_tool("nvdisasm"), "-c", str(binary)], check=True, capture_output=True, text=True
+    ).stdout
+    spilled = sum(int(n) for n in re.findall(r"(\d+) bytes spill", assembled.stderr))
+    kernels = []
+    for section in re.split(r"^\s*\.section\s+\.text\.", listing, flags=re.MULTILINE)[1:]:
+        code = re.findall(r"^\s*/\*[0-9a-f]{4,}\*/\s+(.*?)\s*;", section, re.MULTILINE)
+        stores = _widths(code, "STG")
+        kernels.append(
+            Kernel(
+                name=re.split(r"[\s,\"]", section, maxsplit=1)[0],
+                instructions=len(_without_padding(code)),
+                elements=max(1, sum(stores) // size),
+                loads=_widths(code, "LDG"),
+                stores=stores,
+                spilled=spilled,
+            )
+        )
+    return kernels
+
+
+def _without_padding(code: list[str]) -> list[str]:
+    """Without the branch to itself and the NOPs that fill up the last cache line."""
+    end = max(i for i, instruction in enumerate(code) if "EXIT" in instruction)
+    return code[: end + 1]
+
+
+def _widths(code: list[str], operation: str) -> tuple[int, ...]:
+    widths = []
+    for instruction in code:
+        found = re.search(rf"\b{operation}\.([\w.]+)", instruction)
+        if found:
+            flags = found[1].split(".")
+            bits = next((int(f) for f in flags if f in ("64", "128")), None)
+            widths.append(bits // 8 if bits else _narrow(flags))
+    return tuple(widths)
+
+
+def _narrow(flags: list[str]) -> int:
+    return next((int(f[1:]) // 8 for f in flags if f in ("U8", "S8", "U16", "S16")), 4)
+
+
+def _tool(name: str) -> str:
+    """A program of the wheels, or of the machine's CUDA toolkit."""
+    for folder in {*map(pathlib.Path, sys.path), _site()}:
+        for found in folder.glob(f"nvidia/cu*/bin/{name}"):
+            return str(found)
+    found = shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(f"{name} is in no wheel and not on PATH; see scripts/setup_aot.sh")
+    return found
+
+
+def _site() -> pathlib.Path:
+    return pathlib.Path(sysconfig.get_path("purelib"))

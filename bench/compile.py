@@ -1,0 +1,96 @@
+"""Seconds to trace, lower and compile many equal layers, and the length of the lowered text.
+
+On CPU, and ahead of time for H100 and v5e where their wheels are. Nothing is run, so that there is
+no result to check, but the text must have the noise of its contender.
+"""
+
+import time
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+
+from bench import aot
+from bench.contenders import DEFAULT_KEY, dropout, flax_dropout, jax_bernoulli, on_backend
+from bench.expectations import RATE
+from bench.measure import Contender, Program, Record, Row, Setting, WrongError
+from bench.programs import Function
+
+LAYERS = 24
+SHAPE = (64, 1024)
+
+
+def bernoulli_dropout(key: jax.Array, x: jax.Array) -> jax.Array:
+    """Dropout as it is written by hand."""
+    return x * jax_bernoulli(key, x) / (1 - RATE)
+
+
+# Library and variant → the layer. Ours is the backend that a platform has by default, and xla,
+# which serves exports and automatic meshes.
+LAYER: dict[tuple[str, str], Function] = {
+    ("none", ""): lambda key, x: x,
+    ("flaxnoise", ""): dropout,
+    ("flaxnoise", "xla"): on_backend("xla", dropout),
+    ("flax.linen", DEFAULT_KEY): flax_dropout,
+    ("jax.random", "bernoulli"): bernoulli_dropout,
+}
+DEVICES = {"cpu": "cpu", "gpu": "h100", "tpu": "v5e"}
+
+
+def rows(quick: bool, only: str) -> Iterator[Row]:
+    work, device = f"{LAYERS} layers", DEVICES[aot.target()]
+    if only in work:
+        names = [name for name in LAYER if not quick or name[0] in ("flaxnoise", "flax.linen")]
+        setting = Setting(SHAPE, direction="compile", mode=device)
+        yield Row(setting, [contender(work, *name) for name in names])
+
+
+def contender(work: str, library: str, variant: str) -> Contender:
+    layer = LAYER[library, variant]
+
+    def many(key: jax.Array, x: jax.Array) -> jax.Array:
+        for i in range(LAYERS):
+            x = layer(jax.random.fold_in(key, i), jnp.sin(x))
+        return x
+
+    def build(setting: Setting) -> Program:
+        device = setting.mode
+        sharding, platform = _target(device)
+        arguments = [
+            jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding)
+            for a in (jax.eval_shape(lambda: jax.random.PRNGKey(0)), jnp.zeros(setting.shape))
+        ]
+        facts: Record = {}
+
+        def run() -> None:
+            jax.clear_caches()
+            start = time.perf_counter()
+            lowered = jax.jit(many).trace(*arguments).lower(lowering_platforms=(platform,))
+            facts["lower"] = time.perf_counter() - start
+            facts["text"] = len(lowered.as_text())
+            lowered.compile()
+
+        def check_text() -> None:
+            run()
+            traced = str(jax.make_jaxpr(many)(*arguments))
+            drawn = ("flaxnoise_affine" in traced, "random_bits" in traced)
+            expected = (library == "flaxnoise", library in ("flax.linen", "jax.random"))
+            if drawn != expected:
+                raise WrongError("the program does not draw the noise of this contender")
+
+        return Program(run, check_text, lambda _: None, facts)
+
+    return Contender(work, library, variant, build)
+
+
+def _target(device: str) -> tuple[jax.sharding.Sharding | None, str]:
+    """The sharding that stands for a device, and its platform as jax's lowering names it."""
+    if device in aot.GPUS:
+        from bench.aot import gpu
+
+        return jax.sharding.SingleDeviceSharding(gpu.topology(device).devices[0]), "cuda"
+    if device in aot.TPUS:
+        from bench.aot import tpu
+
+        return jax.sharding.SingleDeviceSharding(tpu.topology(device).devices[0]), "tpu"
+    return None, "cpu"

@@ -1,0 +1,215 @@
+"""What results reach of the goals that the library was built to.
+
+python -m bench goals        from bench/results; writes bench/results/goals.md
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from bench import results
+from bench.contenders import DEFAULT_KEY
+from bench.intervals import Spread
+from bench.measure import Record
+
+Where = dict[str, Any]
+
+
+class Goal(NamedTuple):
+    """A number that is to be at most so large.
+
+    Attributes:
+        suite: whose records it is about.
+        ours: picks the records.
+        most: the goal.
+        what: "cpu" or "wall" time, or the name of a fact.
+        over: picks what the number is divided by, in the setting of ours unless it says otherwise.
+        above: picks what is subtracted from it instead.
+        why: explains a miss.
+    """
+
+    suite: str
+    ours: Where
+    most: float
+    what: str = "cpu"
+    over: Where | None = None
+    above: Where | None = None
+    why: str = ""
+
+
+def _ours(work: str, **where: Any) -> Where:
+    return {"work": work, "library": "flaxnoise", "variant": "cpu", **where}
+
+
+def _other(work: str, library: str, variant: str = "", **where: Any) -> Where:
+    return {"work": work, "library": library, "variant": variant, **where}
+
+
+FORWARD = {"dtype": "float32", "direction": "forward", "mode": "jit"}
+SIZES = ([256, 1024], [1024, 1024], [4096, 1024])
+SCALE = {"work": "scale", "library": "jax", "variant": "x * 1.25"}
+FLAX = {"library": "flax.linen", "variant": DEFAULT_KEY}
+CHAIN, BARE = "bias+gelu+dropout+residual", "bias+gelu+nothing+residual"
+
+SMALL = "a second kernel would cost more than it saves below a million elements"
+TRACED = "whether x itself is the result is known only when it runs"
+KEYS = "the key is loaded, and its sums are each thread's own"
+SHARDS = "the index of a shard's first element is loaded and added"
+HALVES = "conversions of every element, which ptxas does not pair"
+INSIDE = "XLA copies x and y; where rows end inside of a tile, a block serves 4 elements"
+
+LAYERS = (
+    Goal("layers", _ours("dropout", shape=[4096, 1024], **FORWARD), 2.0, over=SCALE),
+    Goal("layers", _ours("dropout", mode="donated"), 1.3, over=SCALE),
+    *(
+        Goal("layers", _ours("dropout", shape=shape, **FORWARD), most, over=_other(*other))
+        for shape in SIZES
+        for other, most in (
+            (("dropout", "flax.linen", DEFAULT_KEY), 1 / 20),
+            (("dropout", "flax.linen", "philox2x32"), 1 / 3),
+        )
+    ),
+    *(
+        Goal("layers", _ours(work, shape=shape, **FORWARD), most, over=_other(work, *other))
+        for shape in SIZES[::2]
+        for work, other, most in (
+            ("gaussian_noise", ("jax.random", DEFAULT_KEY), 1 / 10),
+            ("gaussian_noise", ("torch",), 1 / 3),
+            ("normal", ("numpy", "SFC64"), 1 / 5),
+        )
+    ),
+    Goal(
+        "layers",
+        _ours("dropout", dtype="bfloat16", direction="forward", mode="jit"),
+        1.1,
+        over={"dtype": "float32"},
+    ),
+    Goal("layers", _ours("dropout", shape=[1024, 1024], **FORWARD), 0.1, what="kept"),
+)
+MODELS = (
+    Goal("models", {"library": "flaxnoise"}, 1.05, over=_other("", "none")),
+    Goal(
+        "keys",
+        {"library": "flax.linen", "variant": "flaxnoise", "direction": "training step"},
+        1.05,
+        over=_other("", "none"),
+    ),
+    *(
+        Goal("keys", _other("dropout", "flax.linen", "flaxnoise"), most, over={"variant": key})
+        for key, most in ((DEFAULT_KEY, 1 / 5), ("philox2x32", 1 / 2))
+    ),
+    *(
+        Goal("compile", {"library": "flaxnoise"}, most, what=what, over=FLAX)
+        for what, most in (("cpu", 1.0), ("text", 4.0))
+    ),
+)
+
+
+def _compiled(device: str, case: str, dtype: str, most: float, why: str = "", above: str = ""):
+    """Machine instructions an element on GPU, bundles for 1024 elements on TPU."""
+    what = "bundles" if device.startswith("v") else "instructions"
+    bare = {"case": above, "shape": [1024, 1024]} if above else None
+    return Goal(f"aot {device}", {"case": case, "dtype": dtype}, most, what, None, bare, why)
+
+
+AHEAD_OF_TIME = (
+    _compiled("h100", "dropout", "float32", 27),
+    _compiled("h100", "dropout", "bfloat16", 31),
+    _compiled("h100", "dropout, gradient", "float32", 27),
+    _compiled("h100", "dropout, gradient", "bfloat16", 31),
+    _compiled("h100", "dropout, ragged", "float32", 36),
+    _compiled("h100", "dropout, small and ragged", "float32", 36, SMALL),
+    _compiled("h100", "dropout, traced rate", "float32", 27, TRACED),
+    _compiled("h100", "dropout, traced rate", "bfloat16", 31, TRACED),
+    _compiled("h100", "dropout, a key per example", "float32", 27, KEYS),
+    _compiled("h100", "dropout, a key per example", "bfloat16", 31, KEYS),
+    _compiled("h100", "dropout, four devices", "float32", 27, SHARDS),
+    _compiled("h100", "gaussian_noise", "float32", 60),
+    _compiled("h100", "gaussian_noise", "bfloat16", 62),
+    _compiled("h100", "dropout, mosaic_gpu", "float32", 14),
+    _compiled("h100", "dropout, mosaic_gpu", "bfloat16", 15),
+    _compiled("h100", CHAIN, "float32", 25, above=BARE),
+    _compiled("h100", CHAIN, "bfloat16", 25, HALVES, BARE),
+    _compiled("v5e", "dropout", "float32", 20, INSIDE),
+)
+GOALS = (*LAYERS, *MODELS, *AHEAD_OF_TIME)
+
+
+def reached(goal: Goal, records: Sequence[Record]) -> list[tuple[Record, Spread | None]]:
+    """The records that a goal is about, and the number of each; None where the other is missing."""
+    kinds = ("time", "compiled")
+    own = [r for kind in kinds for r in results.of(records, kind, suite=goal.suite)]
+    found = []
+    for record in own:
+        if all(record.get(name) == value for name, value in goal.ours.items()):
+            beside = goal.over or goal.above
+            other = None if beside is None else _beside(record, beside, own)
+            number = None if beside and other is None else _number(goal, record, other)
+            found.append((record, number))
+    return found
+
+
+def _beside(record: Record, where: Where, own: Sequence[Record]) -> Record | None:
+    """The record of the same setting with other names."""
+    names = ("work", "library", "variant", "case", "threads", "shape", "dtype", "direction", "mode")
+    wanted = {name: record[name] for name in names if name in record}
+    wanted |= {name: value for name, value in where.items() if value or name == "variant"}
+    return next((r for r in own if all(r.get(n) == v for n, v in wanted.items())), None)
+
+
+def _number(goal: Goal, record: Record, other: Record | None) -> Spread:
+    if goal.what in ("cpu", "wall"):
+        assert other is not None
+        return results.relative(record, other, goal.what)
+    value = float(record[goal.what])
+    if other is not None:
+        own = float(other[goal.what])
+        value = value / own if goal.over else value - own
+    return Spread(value, value, value)
+
+
+def table(records: Sequence[Record]) -> str:
+    """Markdown: the goals that the records have something for."""
+    lines = [
+        "# What is reached of the goals",
+        "",
+        "Written by `python -m bench goals` from the results in this folder. CPU times have 95 %",
+        "intervals; instructions are those of one element, bundles those for 1024 elements.",
+        "",
+        "| suite | ours | setting | what | goal | reached | |",
+        "| --- | --- | --- | --- | ---: | ---: | --- |",
+    ]
+    for goal in GOALS:
+        for record, number in reached(goal, records):
+            if number is not None:
+                lines.append(_line(goal, record, number))
+    return "\n".join(lines) + "\n"
+
+
+def _line(goal: Goal, record: Record, number: Spread) -> str:
+    who = record.get("case") or f"{record['work']}, {results.name(record)}"
+    where = " ".join(
+        str(value)
+        for value in (
+            "×".join(map(str, record["shape"])),
+            *(record.get(name) for name in ("dtype", "direction", "mode")),
+            f"{record['threads']} threads" if record.get("threads") else "",
+        )
+        if value
+    )
+    beside = goal.over or goal.above
+    words = " ".join(str(v) for v in (beside or {}).values() if v and not isinstance(v, list))
+    words = ("÷ " if goal.over else "− ") + words if words else ""
+    what = "CPU time" if goal.what == "cpu" else goal.what
+    verdict = f"missed: {goal.why}".rstrip(": ") if number.median > goal.most else "met"
+    if number.low < goal.most < number.high:
+        verdict += " (within the interval)"
+    interval = "" if number.low == number.high else f" ({number.low:.3g} to {number.high:.3g})"
+    cells = (goal.suite, who, where, f"{what} {words}".strip(), f"{goal.most:.3g}")
+    return f"| {' | '.join(cells)} | {number.median:.3g}{interval} | {verdict} |"
+
+
+def main() -> None:
+    files = sorted(results.FOLDER.glob("*.jsonl"))
+    text = table([record for file in files for record in results.read(file)])
+    results.FOLDER.joinpath("goals.md").write_text(text)
+    print(text)
