@@ -1,11 +1,13 @@
 """Lowering: picks the backend for the platform at hand, and traces that backend alone."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.core import ShapedArray
+from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
 from flaxnoise.affine.devices import told_devices
@@ -16,7 +18,7 @@ from flaxnoise.affine.sharding import (
     surroundings,
     with_divisible_axes,
 )
-from flaxnoise.backends import choice, xla, xla_flat
+from flaxnoise.backends import choice, cpu, xla, xla_flat
 
 _NO_MESH = jax.sharding.AbstractMesh((), ())
 
@@ -47,36 +49,71 @@ def _lower(
     if form is xla.affine and cut == "whole" and platform in ("cuda", "rocm"):
         form = xla_flat.affine
     if form is xla.affine or cut == "whole":
-        return _lower_plain(ctx, values, names, form, params)
+        # The kernel for CPUs works in place, so it has to see whose array it is given.
+        call = _inline if form is cpu.affine else _shared
+        (out,) = _plain(ctx.avals_out)
+        return _lower_plain(ctx, values, call(form, names=names, out=out, **params))
     call = {**params, "backend": backend}
     if cut == "explicit":
         per_shard = per_explicit_shard(names, ctx.avals_out[0], call)
         return mlir.lower_fun(per_shard, multiple_results=False)(ctx, *values)
     per_shard = per_automatic_shard(names, _shapes(ctx.avals_in), call)
     ctx = with_divisible_axes(ctx)
-    return _lower_plain(ctx, values, names, lambda operands, **_: per_shard(*operands.values()), {})
+    return _lower_plain(ctx, values, per_shard)
 
 
 def _lower_plain(
-    ctx: mlir.LoweringRuleContext,
-    values: Sequence[Any],
-    names: tuple[str, ...],
-    form: choice.Form,
-    params: dict[str, Any],
+    ctx: mlir.LoweringRuleContext, values: Sequence[Any], traced: Callable[..., jax.Array]
 ) -> Sequence[Any]:
-    """Traces a form on plain arrays without a mesh.
+    """Lowers a function of plain arrays without a mesh.
 
-    Its types would otherwise ask for replication; so, the compiler cuts it as it cuts its operands.
+    With the types of a mesh the arrays would be replicated; without, the compiler partitions the
+    call as it partitions the operands.
     """
 
-    def traced(*arrays: jax.Array) -> jax.Array:
+    def without_mesh(*arrays: jax.Array) -> jax.Array:
         with jax.sharding.use_abstract_mesh(_NO_MESH):
-            y = form(dict(zip(names, arrays, strict=True)), **params)
-            # A term without noise may lack dimensions that another operand has.
-            return jnp.broadcast_to(y, ctx.avals_out[0].shape)
+            return traced(*arrays)
 
     plain = ctx.replace(avals_in=_plain(ctx.avals_in), avals_out=_plain(ctx.avals_out))
-    return mlir.lower_fun(traced, multiple_results=False)(plain, *values)
+    return mlir.lower_fun(without_mesh, multiple_results=False)(plain, *values)
+
+
+def _inline(
+    form: choice.Form, *, names: tuple[str, ...], out: ShapedArray, **params: Any
+) -> Callable[..., jax.Array]:
+    """The form as a function of the operands in order."""
+
+    def call(*arrays: jax.Array) -> jax.Array:
+        y = form(dict(zip(names, arrays, strict=True)), **params)
+        # A term without noise may lack dimensions that another operand has.
+        return jnp.broadcast_to(y, out.shape)
+
+    return call
+
+
+def _shared(form: choice.Form, **params: Any) -> Callable[..., jax.Array]:
+    """The same, as one equation."""
+    return functools.partial(form_p.bind, form=form, **params)
+
+
+form_p = Primitive("flaxnoise_noise")
+
+
+@form_p.def_abstract_eval
+def _result(*_: Any, out: ShapedArray, **__: Any) -> ShapedArray:
+    return out
+
+
+def _lower_form(
+    ctx: mlir.LoweringRuleContext, *values: Any, form: choice.Form, **params: Any
+) -> Sequence[Any]:
+    return mlir.lower_fun(_inline(form, **params), multiple_results=False)(ctx, *values)
+
+
+# A private function, which all calls of the same types and parameters share, so that a program of
+# many layers stays short. XLA inlines it, and fuses it with its neighbours.
+mlir.register_lowering(form_p, _lower_form, inline=False)
 
 
 def _plain(avals: Sequence[Any]) -> list[ShapedArray]:

@@ -115,7 +115,9 @@ def test_each_device_of_an_explicit_mesh_runs_the_kernel(spec: P):
 
 def test_it_serves_forward_and_gradient_and_a_key_per_example():
     assert lowered(forced(drop), X).count(CALL) == 1
-    assert lowered(forced(jax.grad(lambda x: jnp.sum(drop(x) ** 2))), X).count(CALL) == 2
+    gradient = lowered(forced(jax.grad(lambda x: jnp.sum(drop(x) ** 2))), X)
+    assert gradient.count(CALL) == 1  # in a function that both passes call
+    assert gradient.count("call @flaxnoise_noise") == 2
     keys = jax.random.split(KEY, 3)
     batched = jax.vmap(lambda key: flaxnoise.dropout(key, X, 0.5))
     assert lowered(forced(batched), keys).count(CALL) == 1

@@ -1,0 +1,84 @@
+"""A program of many equal layers stays short: their calls share one private function."""
+
+import re
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+
+import flaxnoise
+from cases import KEY
+
+LAYERS = 24
+X = jnp.ones((32, 64))
+
+Layer = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def stack(layer: Layer) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    def apply(key: jax.Array, x: jax.Array) -> jax.Array:
+        for i in range(LAYERS):
+            x = layer(jax.random.fold_in(key, i), jnp.tanh(x))
+        return x
+
+    return apply
+
+
+def gradient(layer: Layer) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    return jax.grad(lambda key, x: stack(layer)(key, x).sum(), argnums=1)
+
+
+def ours(key: jax.Array, x: jax.Array) -> jax.Array:
+    return flaxnoise.dropout(key, x, 0.3)
+
+
+def flax(key: jax.Array, x: jax.Array) -> jax.Array:
+    dropout = nn.Dropout(0.3, deterministic=False)
+    return jnp.asarray(dropout.apply({}, x, rngs={"dropout": key}))
+
+
+def for_cuda(function: Callable[..., object]) -> str:
+    return jax.jit(function).trace(KEY, X).lower(lowering_platforms=("cuda",)).as_text()
+
+
+def exported(function: Callable[..., jax.Array]) -> str:
+    return str(jax.export.export(jax.jit(function))(KEY, X).mlir_module())
+
+
+def of_cpu_forced(function: Callable[..., jax.Array]) -> str:
+    with flaxnoise.backend("xla"):
+        return jax.jit(function).lower(KEY, X).as_text()
+
+
+@pytest.mark.parametrize("text", [for_cuda, exported, of_cpu_forced])
+@pytest.mark.parametrize("program", [stack, gradient])
+def test_text_of_24_layers_is_at_most_4_times_that_of_flax(
+    text: Callable[..., str], program: Callable[..., Callable[..., jax.Array]]
+):
+    assert len(text(program(ours))) <= 4 * len(text(program(flax)))
+
+
+@pytest.mark.parametrize(("program", "calls"), [(stack, LAYERS), (gradient, 2 * LAYERS)])
+def test_all_layers_and_their_gradients_share_one_function(
+    program: Callable[..., Callable[..., jax.Array]], calls: int
+):
+    text = for_cuda(program(ours))
+    assert len(re.findall(r"func private @flaxnoise_noise", text)) == 1
+    # The last layer's value is not a part of the gradient of a sum.
+    assert len(re.findall(r"call @flaxnoise_noise", text)) in (calls, calls - 1)
+
+
+def test_calls_that_differ_share_nothing():
+    def layers(key: jax.Array, x: jax.Array) -> list[jax.Array]:
+        y, z = flaxnoise.dropout(key, x, 0.3), flaxnoise.dropout(key, x[:5], 0.3)
+        return [
+            y,
+            z,
+            flaxnoise.dropout(key, x, 0.3, broadcast_dims=0),
+            flaxnoise.dropout(key, x.astype(jnp.bfloat16), 0.3),
+            flaxnoise.gaussian_noise(key, x, 0.3),
+        ]
+
+    assert len(re.findall(r"func private @flaxnoise_noise", for_cuda(layers))) == 5
