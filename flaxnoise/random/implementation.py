@@ -62,8 +62,9 @@ def _seed(value: jax.Array) -> jax.Array:
     with jax.enable_x64(True):
         wide = value.astype(jnp.int64)  # extends the sign
         low, high = wide.astype(jnp.uint32), (wide >> jnp.int64(32)).astype(jnp.uint32)
-        zero = jnp.zeros_like(high)
-        return _block(jnp.stack([zero, zero, zero, high]), SEED, low)
+        # Not stacked with zeros: under vmap, that refuses seeds that are sharded over explicit axes.
+        words = lax.pad(high[None], jnp.uint32(0), [(3, 0, 0)])
+        return _block(words, SEED, low)
 
 
 def split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -104,15 +105,24 @@ def _random_bits(key: jax.Array, bit_width: int, shape: tuple[Any, ...]) -> jax.
         with jax.enable_x64(True):
             pairs = _words(key, (*shape, 2)).astype(jnp.uint64)
             return pairs[..., 0] | (pairs[..., 1] << jnp.uint64(32))
-    dtype = jnp.dtype(f"uint{bit_width}")
     per_word = 32 // bit_width
     if shape and isinstance(shape[-1], int) and shape[-1] % per_word == 0:
         # No row shares a word with the next: the array can be sharded along its dimensions.
         words = _words(key, (*shape[:-1], shape[-1] // per_word))
-        return lax.bitcast_convert_type(words, dtype).reshape(shape)
+        return _parts(words, bit_width).reshape(shape)
     size = math.prod(shape)
     words = _words(key, (-(-size // per_word),))
-    return lax.bitcast_convert_type(words, dtype).reshape(-1)[:size].reshape(shape)
+    return _parts(words, bit_width).reshape(-1)[:size].reshape(shape)
+
+
+def _parts(words: jax.Array, bit_width: int) -> jax.Array:
+    """The parts of each word, the lowest first, along one more dimension."""
+    dtype = jnp.dtype(f"uint{bit_width}")
+    if all(isinstance(size, int) for size in words.shape):
+        return lax.bitcast_convert_type(words, dtype)
+    # StableHLO has no such cast of symbolic dimensions.
+    shifts = jnp.arange(0, 32, bit_width, dtype=jnp.uint32)
+    return (words[..., None] >> shifts).astype(dtype)
 
 
 def _block(key: jax.Array, domain: int, number: jax.Array) -> jax.Array:
