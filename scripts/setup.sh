@@ -4,9 +4,11 @@
 #
 #   PYTHON=  the interpreter (default: python3). Its environment is .venv; that of a PYTHON whose
 #            version is not python3's is .venv-X.Y, so that several versions live side by side.
+#   JAX_VERSION=  the version of jax and jaxlib, such as 0.11.2 (default: the newest that pip finds). The environment's
+#            name then ends in it: .venv-3.12-jax-0.11.2.
 
 setup() {
-  local extra=$1 python=${PYTHON:-python3} version print_version made installed
+  local extra=$1 python=${PYTHON:-python3} version print_version made installed jax=${JAX_VERSION:-}
   print_version='import sys; print("%d.%d" % sys.version_info[:2])'
   version=$("$python" -c "$print_version") || stop "$python does not run. Name another: PYTHON=python3.12"
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -16,6 +18,7 @@ setup() {
   if [[ -n ${PYTHON:-} && $version != "$(python3 -c "$print_version" 2>/dev/null)" ]]; then
     venv=$PWD/.venv-$version
   fi
+  venv=$venv${jax:+-jax-$jax}
   if command -v flock >/dev/null; then # two runs at once: the second waits
     exec 9>"$venv.lock"
     flock 9
@@ -32,7 +35,8 @@ setup() {
   if [[ $installed != "$(cat "$venv/.installed-$extra" 2>/dev/null)" ]]; then
     echo "setup: installing flaxnoise[$extra] into $venv (minutes the first time)"
     rm -f "$venv/.installed-$extra"
-    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --editable ".[$extra]" ||
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --editable ".[$extra]" \
+      ${jax:+"jax==$jax" "jaxlib==$jax"} ||
       stop "pip could not install flaxnoise[$extra]; see its message above"
     echo "$installed" >"$venv/.installed-$extra"
   fi

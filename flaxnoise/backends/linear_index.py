@@ -70,6 +70,16 @@ def is_cut_along_first(shape: Sequence[int], global_shape: Sequence[int]) -> boo
     return tuple(shape[first + 1 :]) == tuple(global_shape[first + 1 :])
 
 
+def flat_size(shape: Sequence[int], global_shape: Sequence[int], starts: bool) -> int:
+    """Elements of the global array, as the size of one dimension; odd where nothing is known.
+
+    A start is a multiple of four where rows are. It need not be one where rows are not, even if
+    both arrays have a multiple of four elements: rows of 1030 may begin anywhere in six of them.
+    """
+    size = math.prod(global_shape)
+    return size | 1 if starts and not _rows_divide_by_4(shape, global_shape) else size
+
+
 def _rows_divide_by_4(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
     """Then all rows of a shard begin at multiples of four, where it was cut evenly or not."""
     if not are_known((*shape, *global_shape)):

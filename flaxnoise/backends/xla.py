@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from flaxnoise.backends.linear_index import (
+    flat_size,
     index_in_example,
     is_cut_along_first,
     linear_index,
@@ -73,7 +74,7 @@ def noise(
         dims = (math.prod(shape),)
         if threshold is not None:
             threshold = threshold.reshape((*threshold.shape[: len(batch)], 1))
-        global_shape = (math.prod(global_shape or shape),)
+        global_shape = (flat_size(shape, global_shape or shape, "start" in operands),)
     k0, k1, k2, k3 = (key[..., i].reshape(batch + (1,) * len(dims)) for i in range(4))
     if flat and _are_whole_examples(operands, dims):
         low, high = index_in_example(batch, dims[0]), jnp.uint32(0)

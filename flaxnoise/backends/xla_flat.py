@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from flaxnoise.backends import xla
-from flaxnoise.backends.linear_index import is_cut_along_first
+from flaxnoise.backends.linear_index import flat_size, is_cut_along_first
 from flaxnoise.stream.kinds import KINDS
 
 Operands = Mapping[str, jax.Array]
@@ -40,7 +40,8 @@ def affine(
         return xla.affine(operands, **how, shape=shape, global_shape=whole, flat=True)
     batch_rank = operands["key"].ndim - 1
     flat = {name: _flattened(name, v, batch_rank) for name, v in operands.items()}
-    how |= {"shape": (math.prod(shape),), "global_shape": (math.prod(whole),)}
+    size = flat_size(shape, whole, "start" in operands)
+    how |= {"shape": (math.prod(shape),), "global_shape": (size,)}
     y = _in_two(flat, **how) if _is_split(operands, shape) else xla.affine(flat, **how, flat=True)
     return y.reshape(y.shape[:batch_rank] + shape)
 

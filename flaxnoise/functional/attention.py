@@ -39,9 +39,8 @@ def attention_dropout(
         >>> y = flaxnoise.attention_dropout(key, weights, 0.1)
     """
     owner = "attention_dropout"
-    weights = arguments.inexact(owner, weights, complex_too=False, name="weights")
-    arguments.at_least_dimensions(owner, weights, 2, name="weights")
+    weights = arguments.inexact(owner, weights, complex_too=False)
+    arguments.at_least_dimensions(owner, weights, 2)
     arguments.rate(owner, rate, weights.shape)
-    shared = arguments.flag(owner, "broadcast_dropout", broadcast_dropout)
-    dims = tuple(range(weights.ndim - 2)) if shared else ()
+    dims = tuple(range(weights.ndim - 2)) if broadcast_dropout else ()
     return scaled_dropout(arguments.single_key(owner, key), weights, rate, dims)

@@ -101,3 +101,16 @@ def test_shards_have_the_noise_of_the_whole(whole: tuple, parts: tuple, flat: bo
         got = drawn({**key, "start": start}, shape=local, global_shape=whole, **params)
         box = tuple(slice(at, at + size) for at, size in zip(first, local, strict=True))
         np.testing.assert_array_equal(got, expected[box])
+
+
+@pytest.mark.parametrize("kind", ["bits", "masked_normal"])
+def test_a_box_of_fours_may_begin_at_no_multiple_of_four(kind: str):
+    """Rows of 6: two of them, from the second of four on."""
+    ones = {} if kind == "bits" else {"threshold": jnp.full((1, 1), 1 << 30, jnp.uint32)}
+    dtype = jnp.uint32 if kind == "bits" else jnp.float32
+    given = {"key": jnp.arange(4, dtype=jnp.uint32), **ones}
+    params = {"kind": kind, "dtype": dtype, "flat": True}
+    whole = drawn(given, shape=(4, 6), global_shape=None, **params)
+    given["start"] = jnp.asarray([6, 0], jnp.uint32)
+    box = drawn(given, shape=(2, 6), global_shape=(4, 6), **params)
+    np.testing.assert_array_equal(box, whole[1:3])

@@ -35,7 +35,7 @@ def affine(operands: dict[str, jax.Array], **params: Any) -> jax.Array:
     form = jax.jit(functools.partial(mosaic_gpu.affine, interpret=PARAMETERS, **params))
     expected = _should_have_kernel(operands, params["shape"])
     if expected:
-        found = KERNELS.intersection(_primitives(form.trace(operands).jaxpr.jaxpr))
+        found = KERNELS.intersection(primitives(form.trace(operands).jaxpr.jaxpr))
         assert found, "the form has no kernel"
     reset()
     y = jax.block_until_ready(form(operands))
@@ -51,11 +51,11 @@ def _should_have_kernel(operands: Mapping[str, jax.Array], shape: Sequence[int])
     return noisy and has_elements and math.prod(shape) >= SMALLEST_TILE
 
 
-def _primitives(jaxpr: Any) -> Iterator[str]:
+def primitives(jaxpr: Any) -> Iterator[str]:
     for equation in jaxpr.eqns:
         yield equation.primitive.name
         for inner in jaxprs_in_params(equation.params):
-            yield from _primitives(inner)
+            yield from primitives(inner)
 
 
 def run(function: Callable[..., jax.Array], *arguments: jax.Array) -> jax.Array:

@@ -1,0 +1,19 @@
+"""What the suites need: a GPU that programs are said to be for, and the C++ kernel."""
+
+import pytest
+
+from flaxnoise.backends import cpu_library, mosaic_gpu
+
+
+@pytest.fixture(autouse=True)
+def _hopper_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(mosaic_gpu.ENVIRONMENT, "9.0")
+
+
+@pytest.fixture
+def needs_kernel(request: pytest.FixtureRequest) -> None:
+    """Skips what compares with the C++ kernel where it is not built."""
+    own = getattr(request.node, "callspec", None)
+    missing = cpu_library.missing()
+    if missing is not None and (own is None or own.params.get("name") == "cpu"):
+        pytest.skip(f"no C++ kernel: {missing}")

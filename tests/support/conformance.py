@@ -1,0 +1,237 @@
+"""The backends as the suite of tests/backends sees them: all that it knows of their internals.
+
+Each backend is a function (form, values of several calls) -> one list of results for each way in
+which it computes, and fails where its kernel is not what computes them.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import interpreted_gpu
+import interpreted_tpu
+from affine_reference import affine as reference
+from affine_reference import assert_conforms
+from calls import Form
+from flaxnoise.affine import affine
+from flaxnoise.backends import (
+    choice,
+    cpu,
+    cpu_library,
+    mosaic_gpu_kernel,
+    mosaic_tpu,
+    mosaic_tpu_kernel,
+    xla_flat,
+)
+from flaxnoise.backends import xla as xla_form
+from flaxnoise.stream import noise
+
+Values = dict[str, np.ndarray]
+Results = dict[str, list[np.ndarray]]
+Backend = Callable[[Form, Sequence[Values]], Results]
+
+
+def check(backend: Backend, form: Form, seed: int, count: int = 6) -> None:
+    """The backend gives what the reference says, in so many calls with values of this seed."""
+    calls = [form.values(one) for one in np.random.SeedSequence(seed).spawn(count)]
+    with jax.enable_x64(form.is_64_bit):
+        results = backend(form, calls)
+    for way, found in results.items():
+        for values, y in zip(calls, found, strict=True):
+            try:
+                assert_conforms(y, reference(values, **form.params))
+            except AssertionError as error:
+                raise AssertionError(f"{way}: {error}") from None
+
+
+def refused(name: str, form: Form) -> str | None:
+    """Why a backend cannot serve calls of a form, or None."""
+    avals = {n: jax.ShapeDtypeStruct(shape, dtype) for n, shape, dtype in form.operands}
+    static = {"partitioned": False, "exported": False, "devices": (), "names": tuple(avals)}
+    return choice.BACKENDS[name].refuses(avals=avals, **static, **_all_params(form))
+
+
+def _all_params(form: Form) -> dict[str, Any]:
+    """Those that a backend is called with: the primitive derives some of them."""
+    traced = jax.make_jaxpr(functools.partial(affine, **form.params))(form.values(0))
+    (equation,) = traced.jaxpr.eqns
+    own = ("names", "backend", "sharding")
+    return {name: value for name, value in equation.params.items() if name not in own}
+
+
+def xla(form: Form, calls: Sequence[Values]) -> Results:
+    """The form in jnp, through the primitive."""
+    return {"xla": _run(_through_primitive(form, "xla"), calls)}
+
+
+def xla_on_gpus(form: Form, calls: Sequence[Values]) -> Results:
+    """The same of one dimension, which it is on GPUs."""
+    return {"xla_flat": _run(_flat(form), calls)}
+
+
+def cpu_targets(form: Form, calls: Sequence[Values]) -> Results:
+    """The C++ kernel by each SIMD target of this machine."""
+    program = _through_primitive(form, "cpu")
+    before = cpu_library.simd_target()
+    results = {}
+    for target in cpu_library.simd_targets():
+        cpu_library.use_simd_target(target)
+        results[target] = _run(program, calls)
+    cpu_library.use_simd_target(before)
+    return results
+
+
+def gpu_interpreted(form: Form, calls: Sequence[Values]) -> Results:
+    """The kernel for GPUs; interpreted_gpu.affine sees that it runs."""
+    params = _all_params(form)
+    found = [np.asarray(interpreted_gpu.affine(dict(each), **params)) for each in calls]
+    return {"mosaic_gpu": found}
+
+
+def tpu_interpreted(form: Form, calls: Sequence[Values]) -> Results:
+    """The kernel for TPUs."""
+    return {"mosaic_tpu": _run(_on_registers(form), calls)}
+
+
+@functools.lru_cache(maxsize=256)
+def _through_primitive(form: Form, backend: str) -> Any:
+    call = functools.partial(affine, backend=backend, **form.params)
+    lowered = jax.jit(call).lower(form.values(0))
+    has_kernel = f"custom_call @{cpu.TARGET}" in lowered.as_text()
+    assert has_kernel == (backend == "cpu"), f"{backend} does not serve"
+    return lowered.compile()
+
+
+@functools.lru_cache(maxsize=256)
+def _flat(form: Form) -> Any:
+    return jax.jit(functools.partial(xla_flat.affine, **_all_params(form)))
+
+
+@functools.lru_cache(maxsize=256)
+def _on_registers(form: Form) -> Any:
+    call = functools.partial(mosaic_tpu.affine, interpret=True, **_all_params(form))
+    program = jax.jit(call, compiler_options=interpreted_tpu.QUICK).trace(form.values(0))
+    has_elements = all(math.prod(shape) for _, shape, _ in form.operands)
+    found = "pallas_call" in interpreted_gpu.primitives(program.jaxpr.jaxpr)
+    assert found or not has_elements, "no kernel runs"
+    return program.lower().compile()
+
+
+def forget() -> None:
+    """What was compiled, so that a planted defect is compiled in, or out."""
+    for program in (_through_primitive, _flat, _on_registers):
+        program.cache_clear()
+    jax.clear_caches()
+
+
+def _run(program: Callable[..., jax.Array], calls: Sequence[Values]) -> list[np.ndarray]:
+    return [np.asarray(program(values)) for values in calls]
+
+
+def _signed(threshold: jax.Array) -> jax.Array:
+    """2^31 as a comparison of signed integers takes it: below all words."""
+    return jnp.where(threshold >> jnp.uint32(31) != 0, jnp.uint32(0), threshold)
+
+
+def _exchanged(values: Mapping[str, Any], one: str, other: str) -> dict[str, Any]:
+    names = {one: other, other: one}
+    return {names.get(name, name): value for name, value in values.items()}
+
+
+def _from_zero(values: Mapping[str, Any]) -> dict[str, Any]:
+    zeros = {"start": jax.tree.map(jnp.zeros_like, values["start"])} if "start" in values else {}
+    return {**values, **zeros}
+
+
+def _drawn_signed(kind: Any, key: Any, low: Any, high: Any, threshold: Any) -> jax.Array:
+    return draw(kind, key, low, high, None if threshold is None else _signed(threshold))
+
+
+def _lower_half_of_all(*index: Any) -> tuple[jax.Array, ...]:
+    low, high, word, upper = half_address(*index)
+    return low, high, word, jnp.zeros_like(upper)
+
+
+def _from_the_first(shape: Any, whole: Any, start: Any, *more: Any) -> tuple[jax.Array, jax.Array]:
+    return linear_index(shape, whole, None if start is None else start * 0, *more)
+
+
+def _combined_with_c_for_d(n: Any, x: Any, coefficients: Any, *more: Any, **how: Any) -> jax.Array:
+    return combine(n, x, _exchanged(coefficients, "c", "d"), *more, **how)
+
+
+combine, draw, linear_index = xla_form.combine, xla_form.draw, xla_form.linear_index
+half_address = noise.half_address
+_cpu_call, _tpu_call = cpu._call, mosaic_tpu._call
+_gpu_formula = mosaic_gpu_kernel._formula
+_XLA_DEFECTS = {
+    "a signed threshold": (xla_form, "draw", _drawn_signed),
+    "one half for all": (noise, "half_address", _lower_half_of_all),
+    "no start": (xla_form, "linear_index", _from_the_first),
+    "c for d": (xla_form, "combine", _combined_with_c_for_d),
+}
+
+# Of each backend: what is replaced by what, as monkeypatch.setattr takes it.
+DEFECTS: dict[str, dict[str, tuple[Any, str, Any]]] = {
+    "xla": _XLA_DEFECTS,
+    "xla_on_gpus": {name: _XLA_DEFECTS[name] for name in ("no start",)},
+    "cpu": {
+        "a signed threshold": (
+            cpu,
+            "_call",
+            lambda operands, *args, **how: _cpu_call(
+                {k: _signed(v) if k == "threshold" else v for k, v in operands.items()},
+                *args,
+                **how,
+            ),
+        ),
+        "no start": (
+            cpu,
+            "_call",
+            lambda operands, *args, **how: _cpu_call(_from_zero(operands), *args, **how),
+        ),
+        "a for b": (
+            cpu,
+            "_call",
+            lambda operands, *args, **how: _cpu_call(_exchanged(operands, "a", "b"), *args, **how),
+        ),
+        "shards as wholes": (
+            cpu,
+            "_call",
+            lambda *args, **how: _cpu_call(*args, **{**how, "global_shape": how["shape"]}),
+        ),
+    },
+    "mosaic_gpu": {
+        "one half for all": (noise, "half_address", _lower_half_of_all),
+        "no start": (
+            mosaic_gpu_kernel,
+            "_formula",
+            lambda values, *args: _gpu_formula(_from_zero(values), *args),
+        ),
+        "a for b": (
+            mosaic_gpu_kernel,
+            "_formula",
+            lambda values, *args: _gpu_formula(_exchanged(values, "a", "b"), *args),
+        ),
+    },
+    "mosaic_tpu": {
+        "one half for all": (mosaic_tpu_kernel, "swapped", lambda word: word),
+        "no start": (
+            mosaic_tpu,
+            "_call",
+            lambda operands, *args, **how: _tpu_call(_from_zero(operands), *args, **how),
+        ),
+        "a for b": (
+            mosaic_tpu,
+            "_call",
+            lambda operands, coefficients, *args, **how: _tpu_call(
+                operands, _exchanged(coefficients, "a", "b"), *args, **how
+            ),
+        ),
+    },
+}
