@@ -74,7 +74,8 @@ def keys(quick: bool, only: str) -> Iterator[Row]:
 
     for work in ("dropout", "gaussian_noise", "normal", "uniform", "bernoulli", "permutation"):
         if only in work:
-            yield Row(Setting((1024, 1024)), drawn(work, *KEYS))
+            shape = (1 << 20,) if work == "permutation" else (1024, 1024)  # of whole rows
+            yield Row(Setting(shape), drawn(work, *KEYS))
     if not quick and only in "transformer on text":
         yield key_row(tuple(KEYS))
 

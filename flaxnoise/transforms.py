@@ -37,6 +37,7 @@ def per_example(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
         >>> bool((z == y).all())
         True
     """
+    arguments.function("per_example", "function", function)
     owner = f"per_example({getattr(function, '__name__', 'function')})"
 
     @functools.wraps(function)
@@ -110,6 +111,7 @@ def mc_apply(function: Callable[..., Any], key: jax.Array, *args: Any, samples: 
         >>> result.mean.shape, result.entropy().shape
         ((33, 129), (33,))
     """
+    arguments.function("mc_apply", "function", function)
     key = arguments.single_key("mc_apply", key)
     samples = arguments.count("mc_apply", "samples", samples)
     keys = jax.random.split(key, samples)

@@ -170,8 +170,8 @@ def salt_and_pepper_noise(
     owner = "salt_and_pepper_noise"
     x = arguments.inexact(owner, x, complex_too=False)
     arguments.rate(owner, rate, x.shape)
-    arguments.finite(owner, "low", low, x.shape)
-    arguments.finite(owner, "high", high, x.shape)
+    low = arguments.finite(owner, "low", low, x.shape)
+    high = arguments.finite(owner, "high", high, x.shape)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
     key = arguments.single_key(owner, key)
     return x if arguments.is_zero(rate) else _salt_and_pepper(key, x, rate, low, high, dims)
@@ -187,7 +187,7 @@ def _scaled(
     coefficient: str,
 ) -> jax.Array:
     x = arguments.inexact(owner, x, complex_too=coefficient == "b")
-    arguments.nonnegative(owner, "scale", scale, x.shape)
+    scale = arguments.nonnegative(owner, "scale", scale, x.shape)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
     key = arguments.single_key(owner, key)
     return x if arguments.is_zero(scale) else _apply(key, x, scale, kind, dims, coefficient)

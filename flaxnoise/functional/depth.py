@@ -58,7 +58,8 @@ def drop_path(
     arguments.rate("drop_path", rate, x.shape)
     dims = tuple(range(1 if mode == "row" else 0, x.ndim))
     key = arguments.single_key("drop_path", key)
-    return x if arguments.is_zero(rate) else _drop_path(key, x, rate, dims, bool(scale))
+    scale = arguments.flag("drop_path", "scale", scale)
+    return x if arguments.is_zero(rate) else _drop_path(key, x, rate, dims, scale)
 
 
 def linear_rates(rate: jax.typing.ArrayLike, depth: int) -> list[jax.typing.ArrayLike]:
@@ -129,6 +130,7 @@ def residual_drop_path(
     x = arguments.inexact(owner, x, complex_too=True)
     arguments.at_least_dimensions(owner, x, 1)
     rate = arguments.static_rate(owner, rate)
+    arguments.function(owner, "branch", branch)
     if is_shard():
         raise NotImplementedError(
             f"{owner}: must not be called under local_shard, as it chooses among all rows; use "
@@ -158,6 +160,8 @@ def rows_kept(rows: int, rate: float) -> int:
 
 def _branch(owner: str, branch: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
     y = branch(x)
+    if not isinstance(y, jax.Array):
+        raise TypeError(f"{owner}: branch must give an array, got {arguments.short(y)}.")
     if y.shape != x.shape:
         raise ValueError(
             f"{owner}: branch must keep the shape {x.shape} of its rows, got {y.shape}."

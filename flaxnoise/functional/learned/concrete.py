@@ -53,8 +53,8 @@ def concrete_dropout(
     """
     owner = "concrete_dropout"
     x = arguments.inexact(owner, x, complex_too=False)
-    arguments.real(owner, "logit", logit, x.shape)
-    arguments.positive(owner, "temperature", temperature, ())
+    logit = arguments.real(owner, "logit", logit, x.shape)
+    temperature = arguments.positive(owner, "temperature", temperature, ())
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
     return _concrete(arguments.single_key(owner, key), x, logit, temperature, dims)
 
@@ -92,9 +92,9 @@ def concrete_dropout_penalty(
     """
     owner = "concrete_dropout_penalty"
     kernel = arguments.floating(owner, "kernel", kernel)
-    arguments.real(owner, "logit", logit, ())
-    arguments.nonnegative(owner, "weight", weight, ())
-    arguments.nonnegative(owner, "entropy", entropy, ())
+    logit = arguments.real(owner, "logit", logit, ())
+    weight = arguments.nonnegative(owner, "weight", weight, ())
+    entropy = arguments.nonnegative(owner, "entropy", entropy, ())
     dtype = precision(kernel)
     logit = _bounded(logit, dtype)
     rate, kept = jax.nn.sigmoid(logit), jax.nn.sigmoid(-logit)

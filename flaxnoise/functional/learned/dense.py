@@ -75,6 +75,7 @@ def noisy_dense(
             f"{shape[0]} of {shard[0][-1]} inputs. Each device would draw the same noise for its "
             "part of kernel."
         )
+    factorised = arguments.flag(owner, "factorised", factorised)
     form = _factorised if factorised else _independent
     key = arguments.single_key(owner, key)
     return form(key, x, matrix, shift, matrix_stddev, shift_stddev)

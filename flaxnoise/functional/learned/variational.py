@@ -53,7 +53,7 @@ def variational_dropout(
     """
     owner = "variational_dropout"
     x = arguments.inexact(owner, x, complex_too=True)
-    arguments.real(owner, "log_alpha", log_alpha, x.shape)
+    log_alpha = arguments.real(owner, "log_alpha", log_alpha, x.shape)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
     return _variational_dropout(arguments.single_key(owner, key), x, log_alpha, dims)
 
@@ -80,8 +80,7 @@ def variational_dropout_kl(log_alpha: jax.typing.ArrayLike) -> jax.Array:
     Example:
         >>> penalty = flaxnoise.variational_dropout_kl(jnp.full(129, -3.0)).sum()
     """
-    arguments.real("variational_dropout_kl", "log_alpha", log_alpha, jnp.shape(log_alpha))
-    log_alpha = jnp.asarray(log_alpha)
+    log_alpha = jnp.asarray(arguments.real("variational_dropout_kl", "log_alpha", log_alpha, None))
     log_alpha = log_alpha.astype(jnp.promote_types(log_alpha.dtype, jnp.float32))
     return K1 * jax.nn.sigmoid(-K2 - K3 * log_alpha) + 0.5 * jax.nn.softplus(-log_alpha)
 
