@@ -37,11 +37,21 @@ def per_example(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
         >>> bool((z == y).all())
         True
     """
-    arguments.function("per_example", "function", function)
-    owner = f"per_example({getattr(function, '__name__', 'function')})"
+    return _PerExample(arguments.function("per_example", "function", function))
 
-    @functools.wraps(function)
-    def batched(keys: jax.Array, x: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
+
+class _PerExample:
+    """A function of a batch of keys; an object, so that it can be pickled."""
+
+    def __init__(self, function: Callable[..., jax.Array]):
+        functools.update_wrapper(self, function)
+        self.__wrapped__ = function
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return per_example, (self.__wrapped__,)
+
+    def __call__(self, keys: jax.Array, x: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
+        owner = f"per_example({getattr(self.__wrapped__, '__name__', 'function')})"
         batch = arguments.key_batch(owner, keys)
         shape = tuple(getattr(x, "shape", ()))
         if shape[: len(batch)] != batch:
@@ -51,13 +61,11 @@ def per_example(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
             )
 
         def one(key: jax.Array, x: jax.Array) -> jax.Array:
-            return function(key, x, *args, **kwargs)
+            return self.__wrapped__(key, x, *args, **kwargs)
 
         for _ in batch:
             one = jax.vmap(one)
         return one(keys, x)
-
-    return batched
 
 
 class MonteCarlo(NamedTuple):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import affine, linear_index, shard_of
+from flaxnoise.affine import affine, linear_index, shard_of, weakly_typed_as
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import explicit_sharding, precision
@@ -161,7 +161,8 @@ def _multiplied(
         factor = jax.sharding.reshard(factor, sharding)
     wide = x if jnp.issubdtype(x.dtype, jnp.complexfloating) else x.astype(factor.dtype)
     part = (wide * factor.astype(wide.dtype)).astype(x.dtype)
-    return jnp.where(factor == 0, jnp.zeros((), x.dtype), jnp.where(factor == 1, x, part))
+    y = jnp.where(factor == 0, jnp.zeros((), x.dtype), jnp.where(factor == 1, x, part))
+    return weakly_typed_as(y, x)
 
 
 class _Maps(NamedTuple):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxnoise import arguments
+from flaxnoise.affine import weakly_typed_as
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import Place, apply_at, finite, placed, precision
 
@@ -279,6 +280,7 @@ def _penalised_backward(residuals: Any, dy: jax.Array) -> tuple[jax.Array, ...]:
     x, l1, l2 = residuals
     wide = x.astype(precision(x))
     dx = (dy.astype(wide.dtype) + (l1 * jnp.sign(wide) + 2 * l2 * wide)).astype(x.dtype)
+    dx = weakly_typed_as(dx, x)
     return dx, jnp.zeros_like(l1), jnp.zeros_like(l2)
 
 

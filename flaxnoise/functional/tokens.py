@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxnoise import arguments, random
+from flaxnoise.affine import weakly_typed_as
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.dropout import scaled_dropout
@@ -99,7 +100,7 @@ def _token_dropout(
     key: jax.Array, ids: jax.Array, rate: jax.Array, mask_id: jax.Array, protected: jax.Array
 ) -> jax.Array:
     kept = random.keep_mask(key, ids.shape, rate) | _among(ids, protected)
-    return jnp.where(kept, ids, mask_id)
+    return weakly_typed_as(jnp.where(kept, ids, mask_id), ids)
 
 
 def _among(ids: jax.Array, protected: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
-from flaxnoise.affine import affine
+from flaxnoise.affine import affine, weakly_typed_as
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import placed, precision, reduced
 
@@ -133,7 +133,7 @@ def _masked(
     ).astype(dtype)
     logistic = jnp.log(u) - jnp.log1p(-u)
     factor = jax.nn.sigmoid(-(logit + logistic) / temperature) * (1 + jnp.exp(logit))
-    return (x.astype(dtype) * factor).astype(x.dtype)
+    return weakly_typed_as((x.astype(dtype) * factor).astype(x.dtype), x)
 
 
 def _bounded(logit: jax.typing.ArrayLike, dtype: jnp.dtype) -> jax.Array:

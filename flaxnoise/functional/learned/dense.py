@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import affine, shard_of, whole_arrays
+from flaxnoise.affine import affine, shard_of, weakly_typed_as, whole_arrays
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import precision
 
@@ -93,7 +93,7 @@ def _factorised(
     inputs, outputs = kernel.shape
     with whole_arrays():
         n = random.normal(key, (inputs + outputs,), precision(kernel))
-    n = (jnp.sign(n) * jnp.sqrt(jnp.abs(n))).astype(kernel.dtype)
+    n = weakly_typed_as((jnp.sign(n) * jnp.sqrt(jnp.abs(n))).astype(kernel.dtype), kernel)
     into, out_of, bias, bias_stddev = (
         _aligned(v, x.ndim) for v in (n[:inputs], n[inputs:], bias, bias_stddev)
     )
