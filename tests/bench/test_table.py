@@ -21,7 +21,7 @@ NOT_TIMED = {
     "drop_block_3d",
     "residual_drop_path",  # what it computes is a whole branch
 }
-OPTIONAL = ("flax.linen", "flax.nnx", "keras", "equinox", "haiku", "torch", "numpy")
+OPTIONAL = ("flax.linen", "flax.nnx", "optax", "keras", "equinox", "haiku", "torch", "numpy")
 PLATFORM = "cpu"
 
 
