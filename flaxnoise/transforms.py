@@ -22,7 +22,7 @@ def per_example(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     Returns:
         A function of (keys, x, …): the leading dimensions of x are those of keys, and the further
         arguments are those for one example. It raises ValueError where the dimensions differ, and
-        TypeError where keys are none.
+        TypeError where keys are not keys.
 
     Example:
         >>> keys = jax.random.split(key, 33)
@@ -109,7 +109,7 @@ def mc_apply(function: Callable[..., Any], key: jax.Array, *args: Any, samples: 
         Samples, mean and variance.
 
     Raises:
-        TypeError: key is no key, samples is no integer.
+        TypeError: key is not a key, samples is not an integer.
         ValueError: a batch of keys, samples below 1.
 
     Example:

@@ -59,7 +59,7 @@ def key_words(key: jax.Array) -> jax.Array:
 
 
 def _named(value: Any) -> str:
-    """A value that is no key, with the way to the key that it holds."""
+    """A value that is not a key, and how to get a key out of it."""
     for base in type(value).__mro__:
         if base.__module__.partition(".")[0] == "flax" and base.__name__ in _HOLDERS:
             return f"an nnx.{type(value).__name__}. Pass {_HOLDERS[base.__name__]}."

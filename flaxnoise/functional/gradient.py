@@ -19,7 +19,7 @@ from flaxnoise.functional.formula import Place, apply_at, finite, placed, precis
 
 
 def stop_gradient(x: Any, where: Any = None) -> Any:
-    """Gives x itself forward and no gradient backward: y = x, dy/dx = 0.
+    """Returns x and stops its gradient: y = x, dy/dx = 0.
 
     ``dropout`` at rate 1 has a zero gradient as well, but zeros as its output: stop_gradient
     freezes what comes before it, dropout at rate 1 removes it.
@@ -63,7 +63,7 @@ def stop_gradient(x: Any, where: Any = None) -> Any:
 
 
 def gradient_scale(x: Any, scale: jax.typing.ArrayLike) -> Any:
-    """Gives x itself forward and scales the gradient: y = x, dx = scale·dy.
+    """Returns x and scales its gradient: y = x, dx = scale·dy.
 
     Forward mode scales tangents likewise. Scale 0 gives a zero gradient, even where that of y is
     inf or NaN.
@@ -77,7 +77,7 @@ def gradient_scale(x: Any, scale: jax.typing.ArrayLike) -> Any:
 
     Raises:
         TypeError: x is not floating or complex, scale is not real.
-        ValueError: scale is not finite or no scalar.
+        ValueError: scale is not finite or not a scalar.
 
     Example:
         >>> float(jax.grad(lambda x: flaxnoise.gradient_scale(x, 0.5) ** 2)(3.0))
@@ -87,7 +87,7 @@ def gradient_scale(x: Any, scale: jax.typing.ArrayLike) -> Any:
 
 
 def gradient_reversal(x: Any, scale: jax.typing.ArrayLike = 1.0) -> Any:
-    """Gives x itself forward and reverses the gradient: y = x, dx = −scale·dy.
+    """Returns x and reverses its gradient: y = x, dx = −scale·dy.
 
     In front of a domain classifier it makes the features before it worse for the domain, while
     the classifier gets better. Ganin and Lempitsky, "Unsupervised domain adaptation by
@@ -102,7 +102,7 @@ def gradient_reversal(x: Any, scale: jax.typing.ArrayLike = 1.0) -> Any:
 
     Raises:
         TypeError: x is not floating or complex, scale is not real.
-        ValueError: scale is not finite or no scalar.
+        ValueError: scale is not finite or not a scalar.
 
     Example:
         >>> float(jax.grad(lambda x: flaxnoise.gradient_reversal(x) ** 2)(3.0))
@@ -113,11 +113,10 @@ def gradient_reversal(x: Any, scale: jax.typing.ArrayLike = 1.0) -> Any:
 
 @same_for_every_key(stddev=(0,))
 def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -> jax.Array:
-    """Gives x itself forward and adds normal noise to its gradient: y = x, dx = dy + stddev·n.
+    """Returns x and adds normal noise to its gradient: y = x, dx = dy + stddev·n.
 
-    n ~ N(0, 1) is that of ``gaussian_noise`` with the same key. For noise at one place inside a
-    model. For noise on the gradients of all parameters use optax.add_noise, which needs no change
-    of the model, keeps its own key, and has a schedule.
+    n ~ N(0, 1) is that of ``gaussian_noise`` with the same key. For noise at one point of a model;
+    for noise on the gradients of all parameters see ``flaxnoise.optax.add_noise``.
 
     Neelakantan et al., "Adding gradient noise improves learning for very deep networks", 2015.
 
@@ -130,7 +129,7 @@ def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -
         x.
 
     Raises:
-        TypeError: key is no key, x is not floating, stddev is not real.
+        TypeError: key is not a key, x is not floating, stddev is not real.
         ValueError: stddev negative, not finite or not broadcastable to x, a batch of keys.
 
     Example:
@@ -148,7 +147,7 @@ def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -
 def activity_regularization(
     x: jax.Array, l1: jax.typing.ArrayLike = 0.0, l2: jax.typing.ArrayLike = 0.0
 ) -> jax.Array:
-    """Gives x itself forward and a penalty's gradient on top backward: y = x, dx = dy + p′(x).
+    """Returns x and adds a penalty's gradient to its own: y = x, dx = dy + p′(x).
 
     p(x) = l1·|x| + l2·x²; the gradients are those of loss + Σ p(x), whatever the loss, without
     carrying the penalty to it. (A factor on the whole loss, as in loss scaling, does not reach the
@@ -158,14 +157,14 @@ def activity_regularization(
     Args:
         x: floating array of any shape.
         l1: ≥ 0, a number; may be traced. Has no gradient.
-        l2: likewise.
+        l2: as ``l1``.
 
     Returns:
         x.
 
     Raises:
         TypeError: x is not floating, l1 or l2 is not real.
-        ValueError: l1 or l2 is negative, not finite or no scalar.
+        ValueError: l1 or l2 is negative, not finite or not a scalar.
 
     Example:
         >>> float(jax.grad(lambda x: flaxnoise.activity_regularization(x, l1=0.5, l2=0.25))(-2.0))

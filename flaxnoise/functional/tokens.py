@@ -43,7 +43,7 @@ def token_dropout(
         An array of the shape and dtype of ids.
 
     Raises:
-        TypeError: key is no key, ids, mask_id or protected are not integers, rate is not real.
+        TypeError: key is not a key, ids, mask_id or protected are not integers, rate is not real.
         ValueError: rate outside [0, 1] or not broadcastable to ids, mask_id too large for the dtype
             of ids, ids of more than 32 bits without jax_enable_x64, a batch of keys.
 
@@ -67,10 +67,10 @@ def token_dropout(
 def word_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
     """Drops whole words and scales the rest: ``dropout`` with a mask shared along the features.
 
-    On an embedded text, each word of it is zeroed by itself. On the matrix of the embedding, which
-    ``WeightNoise`` around an Embed layer does, a word of the vocabulary is zeroed wherever it
-    stands, as in Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent
-    neural networks", NeurIPS 2016. For dropout of features of embeddings see
+    On an embedded text, each occurrence of a word is zeroed independently. On the matrix of the
+    embedding (``WeightNoise`` around an Embed layer), all occurrences of a word are zeroed
+    together, as in Gal and Ghahramani, "A theoretically grounded application of dropout in
+    recurrent neural networks", NeurIPS 2016. For dropout of features of embeddings see
     ``spatial_dropout_1d``.
 
     Args:
@@ -82,7 +82,7 @@ def word_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> ja
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, rate is not real.
+        TypeError: key is not a key, x is not floating or complex, rate is not real.
         ValueError: x has no dimensions, rate outside [0, 1] or not broadcastable to x, a batch of
             keys.
 

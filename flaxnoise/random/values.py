@@ -26,7 +26,7 @@ def bits(key: jax.Array, shape: int | Sequence[int] = ()) -> jax.Array:
         A uint32 array.
 
     Raises:
-        TypeError: key is no key, shape is not made of integers.
+        TypeError: key is not a key, shape is not made of integers.
         ValueError: a batch of keys, a negative size.
 
     Example:
@@ -48,7 +48,7 @@ def keep_mask(key: jax.Array, shape: int | Sequence[int], rate: jax.typing.Array
         A bool array.
 
     Raises:
-        TypeError: key is no key, shape is not made of integers, rate is not real.
+        TypeError: key is not a key, shape is not made of integers, rate is not real.
         ValueError: rate outside [0, 1] or not broadcastable, a batch of keys, a negative size.
 
     Example:
@@ -76,7 +76,7 @@ def normal(
         An array of that dtype.
 
     Raises:
-        TypeError: key is no key, shape is not made of integers, dtype is not floating.
+        TypeError: key is not a key, shape is not made of integers, dtype is not floating.
         ValueError: a batch of keys, a negative size.
 
     Example:
@@ -101,7 +101,7 @@ def uniform(
         An array of that dtype.
 
     Raises:
-        TypeError: key is no key, shape is not made of integers, dtype is not floating.
+        TypeError: key is not a key, shape is not made of integers, dtype is not floating.
         ValueError: a batch of keys, a negative size.
 
     Example:
@@ -126,7 +126,7 @@ def signed_uniform(
         An array of that dtype.
 
     Raises:
-        TypeError: key is no key, shape is not made of integers, dtype is not floating.
+        TypeError: key is not a key, shape is not made of integers, dtype is not floating.
         ValueError: a batch of keys, a negative size.
 
     Example:
@@ -152,7 +152,7 @@ def laplace(
         An array of that dtype.
 
     Raises:
-        TypeError: key is no key, shape is not made of integers, dtype is not floating.
+        TypeError: key is not a key, shape is not made of integers, dtype is not floating.
         ValueError: a batch of keys, a negative size.
 
     Example:

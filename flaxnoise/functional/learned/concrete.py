@@ -11,7 +11,7 @@ from flaxnoise.affine import affine, weakly_typed_as
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import placed, precision, reduced
 
-LARGEST = 16.0  # of |logit|: rates closer to 0 or 1 than 1.1e-7 are not told apart
+LARGEST = 16.0  # of |logit|: rates closer to 0 or 1 than 1.1e-7 are not distinguished
 
 
 def concrete_dropout(
@@ -35,7 +35,8 @@ def concrete_dropout(
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating array of any shape.
         logit: log(rate/(1 − rate)); a number, or an array that broadcasts to x. May be traced or
-            learned. Beyond ±16 it counts as ±16; a traced NaN as −16.
+            learned. Beyond ±16 it counts as ±16; an unchecked NaN (traced, or on an
+            accelerator) as −16.
         temperature: > 0, a number, may be traced; below 2^-10 it counts as that.
         broadcast_dims: dimensions along which the mask is shared.
 
@@ -43,10 +44,10 @@ def concrete_dropout(
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating, logit or temperature is not real,
+        TypeError: key is not a key, x is not floating, logit or temperature is not real,
             broadcast_dims are not integers.
         ValueError: logit is NaN or not broadcastable to x, temperature is not finite, not above 0
-            or no scalar, a batch of keys, broadcast_dims out of range or repeated.
+            or not a scalar, a batch of keys, broadcast_dims out of range or repeated.
 
     Example:
         >>> y = flaxnoise.concrete_dropout(key, x, logit=-2.0)
@@ -66,7 +67,7 @@ def concrete_dropout_penalty(
     weight: jax.typing.ArrayLike,
     entropy: jax.typing.ArrayLike,
 ) -> jax.Array:
-    """Gives the regulariser: weight·Σ kernel²/(1 − rate) − entropy·inputs·H(rate).
+    """Computes the regulariser: weight·Σ kernel²/(1 − rate) − entropy·inputs·H(rate).
 
     H(rate) = −rate·ln rate − (1 − rate)·ln(1 − rate), inputs is kernel's size but for its last
     dimension. To be added to the loss, for each layer that concrete dropout stands in front of. Gal
@@ -84,7 +85,7 @@ def concrete_dropout_penalty(
 
     Raises:
         TypeError: one of them is not real, or kernel is not floating.
-        ValueError: logit is NaN, weight or entropy is negative or not finite, one is no scalar.
+        ValueError: logit is NaN, weight or entropy is negative or not finite, one is not a scalar.
 
     Example:
         >>> kernel = jnp.ones((129, 5))

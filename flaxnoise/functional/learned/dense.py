@@ -43,7 +43,7 @@ def noisy_dense(
         An array [*batch, outputs] of the dtype that x and kernel promote to.
 
     Raises:
-        TypeError: key is no key, x or a parameter is not floating.
+        TypeError: key is not a key, x or a parameter is not floating.
         ValueError: shapes that do not fit, a batch of keys, or inputs that are sharded under
             ``local_shard``.
 

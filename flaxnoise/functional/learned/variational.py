@@ -42,7 +42,7 @@ def variational_dropout(
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, log_alpha is not real,
+        TypeError: key is not a key, x is not floating or complex, log_alpha is not real,
             broadcast_dims are not integers.
         ValueError: log_alpha is NaN or not broadcastable to x, a batch of keys, broadcast_dims out
             of range or repeated.
