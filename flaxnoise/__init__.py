@@ -6,13 +6,12 @@ from flaxnoise.affine.shard import local_shard as local_shard
 from flaxnoise.affine.sharding import partition_kernels as partition_kernels
 from flaxnoise.backends.choice import backend as backend
 from flaxnoise.backends.choice import backends as backends
-from flaxnoise.draws import Draw as Draw
-from flaxnoise.draws import dropouts as dropouts
 from flaxnoise.functional import activity_regularization as activity_regularization
 from flaxnoise.functional import alpha_dropout as alpha_dropout
 from flaxnoise.functional import attention_dropout as attention_dropout
 from flaxnoise.functional import concrete_dropout as concrete_dropout
 from flaxnoise.functional import concrete_dropout_penalty as concrete_dropout_penalty
+from flaxnoise.functional import dot_product_attention as dot_product_attention
 from flaxnoise.functional import drop_block_1d as drop_block_1d
 from flaxnoise.functional import drop_block_2d as drop_block_2d
 from flaxnoise.functional import drop_block_3d as drop_block_3d

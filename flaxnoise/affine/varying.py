@@ -1,6 +1,7 @@
 """Manual axes of shard_map: operands of one call must vary over the same axes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from jax import lax
@@ -17,6 +18,12 @@ def unify(values: Sequence[jax.Array]) -> list[jax.Array]:
         lax.pcast(value, names, to="varying") if names else value
         for value, names in zip(values, missing, strict=True)
     ]
+
+
+def unified(tree: Any) -> Any:
+    """The same for the arrays of a tree."""
+    leaves, structure = jax.tree.flatten(tree)
+    return jax.tree.unflatten(structure, unify(leaves))
 
 
 def _axes(value: jax.Array) -> frozenset[str]:

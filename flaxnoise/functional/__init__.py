@@ -7,6 +7,7 @@ from flaxnoise.functional.additive import uniform_noise as uniform_noise
 from flaxnoise.functional.alpha import alpha_dropout as alpha_dropout
 from flaxnoise.functional.alpha import feature_alpha_dropout as feature_alpha_dropout
 from flaxnoise.functional.attention import attention_dropout as attention_dropout
+from flaxnoise.functional.attention import dot_product_attention as dot_product_attention
 from flaxnoise.functional.block import drop_block_1d as drop_block_1d
 from flaxnoise.functional.block import drop_block_2d as drop_block_2d
 from flaxnoise.functional.block import drop_block_3d as drop_block_3d

@@ -1,5 +1,7 @@
 """Alpha dropout: dropout for self-normalising networks."""
 
+from typing import ClassVar
+
 from flaxnoise import functional
 from flaxnoise.linen.base import Noise, Rate, Shared
 
@@ -19,6 +21,7 @@ class AlphaDropout(Noise, Shared, Rate):
     """
 
     _function = staticmethod(functional.alpha_dropout)
+    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class FeatureAlphaDropout(Noise, Rate):
@@ -36,3 +39,4 @@ class FeatureAlphaDropout(Noise, Rate):
     """
 
     _function = staticmethod(functional.feature_alpha_dropout)
+    _certain: ClassVar = {"rate": (0, 1)}

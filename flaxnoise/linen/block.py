@@ -1,6 +1,7 @@
 """DropBlock: dropout of contiguous blocks."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from flaxnoise import functional
 from flaxnoise.linen.base import Noise, Rate
@@ -23,6 +24,7 @@ class DropBlock1D(Noise, Rate):
 
     block_size: int | Sequence[int] = 7
     _function = staticmethod(functional.drop_block_1d)
+    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class DropBlock2D(Noise, Rate):
@@ -42,6 +44,7 @@ class DropBlock2D(Noise, Rate):
 
     block_size: int | Sequence[int] = 7
     _function = staticmethod(functional.drop_block_2d)
+    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class DropBlock3D(Noise, Rate):
@@ -61,3 +64,4 @@ class DropBlock3D(Noise, Rate):
 
     block_size: int | Sequence[int] = 7
     _function = staticmethod(functional.drop_block_3d)
+    _certain: ClassVar = {"rate": (0, 1)}

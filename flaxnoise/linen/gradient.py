@@ -5,12 +5,11 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from flaxnoise import arguments, functional
-from flaxnoise.layer import Layer
+from flaxnoise import functional
 from flaxnoise.linen.base import Noise, Stddev
 
 
-class StopGradient(Layer, nn.Module):
+class StopGradient(nn.Module):
     """Gives x itself forward and no gradient backward: y = x, dy/dx = 0.
 
     The layer of ``flaxnoise.stop_gradient``. It has no noise, no stream and no variables, and does
@@ -39,7 +38,7 @@ class StopGradient(Layer, nn.Module):
         return functional.stop_gradient(inputs, self.where)
 
 
-class GradientScale(Layer, nn.Module):
+class GradientScale(nn.Module):
     """Gives x itself forward and scales the gradient: y = x, dx = scale·dy.
 
     The layer of ``flaxnoise.gradient_scale``.
@@ -53,11 +52,6 @@ class GradientScale(Layer, nn.Module):
 
     scale: jax.typing.ArrayLike | None = None
 
-    def __post_init__(self) -> None:
-        if self.scale is not None:
-            arguments.finite("gradient_scale", "scale", self.scale, ())
-        super().__post_init__()
-
     def __call__(
         self,
         inputs: Any,
@@ -70,7 +64,7 @@ class GradientScale(Layer, nn.Module):
         return functional.gradient_scale(inputs, scale)  # pyright: ignore[reportArgumentType]
 
 
-class GradientReversal(Layer, nn.Module):
+class GradientReversal(nn.Module):
     """Gives x itself forward and reverses the gradient: y = x, dx = −scale·dy.
 
     The layer of ``flaxnoise.gradient_reversal``.
@@ -84,10 +78,6 @@ class GradientReversal(Layer, nn.Module):
 
     scale: jax.typing.ArrayLike = 1.0
 
-    def __post_init__(self) -> None:
-        arguments.finite("gradient_reversal", "scale", self.scale, ())
-        super().__post_init__()
-
     def __call__(
         self,
         inputs: Any,
@@ -99,7 +89,7 @@ class GradientReversal(Layer, nn.Module):
         return functional.gradient_reversal(inputs, self.scale if scale is None else scale)
 
 
-class ActivityRegularization(Layer, nn.Module):
+class ActivityRegularization(nn.Module):
     """Gives x itself forward and a penalty's gradient on top backward: y = x, dx = dy + p′(x).
 
     The layer of ``flaxnoise.activity_regularization``.
@@ -114,11 +104,6 @@ class ActivityRegularization(Layer, nn.Module):
 
     l1: jax.typing.ArrayLike = 0.0
     l2: jax.typing.ArrayLike = 0.0
-
-    def __post_init__(self) -> None:
-        arguments.nonnegative("activity_regularization", "l1", self.l1, ())
-        arguments.nonnegative("activity_regularization", "l2", self.l2, ())
-        super().__post_init__()
 
     def __call__(self, inputs: jax.Array, deterministic: bool | None = None) -> jax.Array:
         """Adds to the gradient; deterministic changes nothing."""

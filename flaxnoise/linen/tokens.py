@@ -1,6 +1,7 @@
 """Noise on text."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
 
@@ -45,3 +46,4 @@ class WordDropout(Noise, Rate):
     """
 
     _function = staticmethod(functional.word_dropout)
+    _certain: ClassVar = {"rate": (0, 1)}

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 from flaxnoise import functional
 from flaxnoise.nnx.base import Noise, Number
@@ -27,6 +28,7 @@ class DropBlock1D(Noise):
     _: dataclasses.KW_ONLY
     block_size: int | Sequence[int] = 7
     _function = staticmethod(functional.drop_block_1d)
+    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class DropBlock2D(Noise):
@@ -49,6 +51,7 @@ class DropBlock2D(Noise):
     _: dataclasses.KW_ONLY
     block_size: int | Sequence[int] = 7
     _function = staticmethod(functional.drop_block_2d)
+    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class DropBlock3D(Noise):
@@ -71,3 +74,4 @@ class DropBlock3D(Noise):
     _: dataclasses.KW_ONLY
     block_size: int | Sequence[int] = 7
     _function = staticmethod(functional.drop_block_3d)
+    _certain: ClassVar = {"rate": (0, 1)}

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
 
@@ -50,3 +51,4 @@ class WordDropout(Noise):
 
     rate: Number = None
     _function = staticmethod(functional.word_dropout)
+    _certain: ClassVar = {"rate": (0, 1)}

@@ -72,7 +72,7 @@ def _of_integer(seed: int) -> jax.Array:
         return jax.random.key(np.int64(seed), impl=IMPL)
 
 
-def register() -> None:
+def _register() -> None:
     """Lets jax, and Orbax when it restores a checkpoint, find the implementation by its name.
 
     There is no public way. Without it, IMPL takes the place of the name everywhere in jax.
@@ -84,4 +84,4 @@ def register() -> None:
         known[NAME] = IMPL._impl  # pyright: ignore[reportAttributeAccessIssue]
 
 
-register()
+_register()

@@ -23,8 +23,7 @@ def attention_dropout(
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         weights: floating array [*batch, heads, queries, keys].
         rate: share of the weights dropped, as in ``dropout``.
-        broadcast_dropout: whether batch and heads share one mask, as Flax's attention does unless
-            told otherwise.
+        broadcast_dropout: whether batch and heads share one mask, the default of Flax's attention.
 
     Returns:
         An array of the shape and dtype of weights.
@@ -39,9 +38,8 @@ def attention_dropout(
         >>> y = flaxnoise.attention_dropout(key, weights, 0.1)
     """
     owner = "attention_dropout"
-    weights = arguments.inexact(owner, weights, complex_too=False, name="weights")
-    arguments.at_least_dimensions(owner, weights, 2, name="weights")
+    weights = arguments.inexact(owner, weights, complex_too=False)
+    arguments.at_least_dimensions(owner, weights, 2)
     arguments.rate(owner, rate, weights.shape)
-    shared = arguments.flag(owner, "broadcast_dropout", broadcast_dropout)
-    dims = tuple(range(weights.ndim - 2)) if shared else ()
+    dims = tuple(range(weights.ndim - 2)) if broadcast_dropout else ()
     return scaled_dropout(arguments.single_key(owner, key), weights, rate, dims)

@@ -1,0 +1,7 @@
+"""Dropout of attention weights: of an array of them, and inside of attention without one."""
+
+from flaxnoise.functional.attention.batched import batched_attention as batched_attention
+from flaxnoise.functional.attention.dot_product import (
+    dot_product_attention as dot_product_attention,
+)
+from flaxnoise.functional.attention.weights import attention_dropout as attention_dropout

@@ -1,0 +1,195 @@
+"""Attention tile by tile, and its derivative.
+
+    y = (softmax(scale·q·kᵀ + bias)·keep/P(keep))·v      lse = log Σ exp(scale·q·kᵀ + bias)
+
+Forward: the online softmax of Dao, "FlashAttention-2", ICLR 2024, after Milakov and Gimelshein,
+"Online normalizer calculation for softmax", 2018. The derivative needs lse alone. With the scores
+s of a tile, p = exp(s − lse) and w = p·keep/P(keep):
+
+    dy = Σ (w·ds)·v + w·dv − μ·y      μ = Σ p·ds      dlse = μ
+
+The sum is a loop over tiles again, linear in the tangents. Each tile is under jax.checkpoint, so
+that the transpose of the loop draws the mask and computes the weights anew: this is the backward
+pass of FlashAttention-2. Forward mode, second derivatives and vmap follow from the same rule.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+from flaxnoise.functional.attention import tiles
+from flaxnoise.functional.attention.loops import (
+    by_heads,
+    from_query_blocks,
+    key_blocks,
+    over_keys,
+    over_rows,
+    padded,
+    query_blocks,
+    varying_like,
+    weight_blocks,
+)
+from flaxnoise.functional.attention.plan import (
+    HIGH,
+    LOW,
+    Given,
+    Plan,
+    Tile,
+    accelerator_tile,
+    cpu_tile,
+)
+
+Arrays = tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]
+Tangents = tuple[jax.Array | None, jax.Array | None, jax.Array | None, jax.Array | None]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def attend(
+    plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None, given: Given
+) -> tuple[jax.Array, jax.Array]:
+    """(y, lse) of q [B, T, N, D], k and v [B, S, K, D], bias [B|1, N|1, T|1, S|1].
+
+    lse is [B, T, N], HIGH for a query that sees no key.
+    """
+    return _by_platform(plan, _forward, (q, k, v, bias), given)
+
+
+@functools.partial(attend.defjvp, symbolic_zeros=True)
+def _attend_jvp(plan: Plan, primals: Any, tangents: Any) -> Any:
+    *arrays, given = primals
+    moving = tuple(None if isinstance(t, SymbolicZero) else t for t in tangents[:4])
+    y, lse = attend(plan, *arrays, given)
+    if all(t is None for t in moving):
+        return (y, lse), (jnp.zeros_like(y), jnp.zeros_like(lse))
+    mean, mu = _by_platform(plan, _linear, tuple(arrays), given, moving, lse)
+    dy = mean - mu[..., None] * y.astype(mean.dtype)
+    return (y, lse), (dy.astype(y.dtype), mu)
+
+
+def _by_platform(plan: Plan, function: Callable[..., Any], arrays: Arrays, *rest: Any) -> Any:
+    """function(plan, tile, arrays, *rest), with the tile of the platform that it is lowered for."""
+    batch, length, heads, _ = arrays[0].shape
+    sizes = (plan, batch * heads, length, arrays[1].shape[1])
+    on_cpu, elsewhere = cpu_tile(*sizes), accelerator_tile(*sizes)
+    if on_cpu == elsewhere:
+        return function(plan, on_cpu, arrays, *rest)
+    return lax.platform_dependent(
+        arrays,
+        *rest,
+        cpu=functools.partial(function, plan, on_cpu),
+        default=functools.partial(function, plan, elsewhere),
+    )
+
+
+def _forward(plan: Plan, tile: Tile, arrays: Arrays, given: Given) -> tuple[jax.Array, jax.Array]:
+    q, k, v, bias = arrays
+    kv_heads, length, dtype = k.shape[2], q.shape[1], tiles.precision(q.dtype)
+    given, bias = _aligned(given, bias, tile, kv_heads)
+    k_blocks, v_blocks = key_blocks(k, tile), key_blocks(v, tile)
+    keys, n = k.shape[1], len(k_blocks)
+
+    def rows(i: jax.Array, qi: jax.Array, start: jax.Array) -> tuple[jax.Array, jax.Array]:
+        acc = jnp.zeros((*qi.shape[:-1], v.shape[-1]), dtype)
+        top = jnp.full(qi.shape[:-1], LOW, dtype)
+        carry = varying_like((acc, top, jnp.zeros_like(top)), arrays, given)
+
+        def one(carry: Any, j: jax.Array, kj: jax.Array, vj: jax.Array) -> Any:
+            acc, top, total = carry
+            seen = tiles.visible(plan, given, tile, i, j, keys)
+            s = tiles.scores(plan, qi, kj, tiles.part(bias, tile, i, j), seen)
+            new = jnp.maximum(top, s.max(-1))
+            p = jnp.exp(s - new[..., None])
+            shrink = jnp.exp(top - new)
+            w = _dropped(p, tiles.kept(plan, given, start, j, tile))
+            acc = acc * shrink[..., None] + tiles.weighted(w, vj, dtype)
+            return acc, new, total * shrink + p.sum(-1)
+
+        acc, top, total = over_keys(plan, given, tile, i, one, carry, n, k_blocks, v_blocks)
+        blind = top <= LOW / 2  # false where a score is NaN, which is to be seen
+        total = jnp.where(blind, 1, total)
+        factor = 1 / total if given.keep_scale is None else given.keep_scale.astype(dtype) / total
+        y = jnp.where(blind[..., None], 0, acc * factor[..., None]).astype(q.dtype)
+        return y, jnp.where(blind, jnp.asarray(HIGH, dtype), top + jnp.log(total))
+
+    q_blocks = query_blocks(q, tile, kv_heads)
+    start = tiles.starts(plan, given, q_blocks.shape[1:4], tile, len(q_blocks))
+    results = over_rows(rows, len(q_blocks), q_blocks, start)
+    y, lse = (from_query_blocks(x, length) for x in results)
+    return y, lse
+
+
+def _linear(
+    plan: Plan, tile: Tile, arrays: Arrays, given: Given, tangents: Tangents, lse: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Σ (w·ds)·v + w·dv as [B, T, N, D], and Σ p·ds as [B, T, N]: linear in the tangents."""
+    q, k, v, bias = arrays
+    kv_heads, length, dtype = k.shape[2], q.shape[1], lse.dtype
+    given, bias = _aligned(given, bias, tile, kv_heads)
+    # Cotangents are summed over tiles in the dtype that the tangents have outside of the loops.
+    dq, dk, dv, dbias = (None if t is None else t.astype(dtype) for t in tangents)
+    biases = bias, None if dbias is None else by_heads(dbias, tile, kv_heads)
+    of_keys = jax.tree.map(lambda x: key_blocks(x, tile), (k, v, dk, dv))
+    keys, n = k.shape[1], len(of_keys[0])
+
+    def rows(i: Any, qi: Any, dqi: Any, lse_i: Any, start: Any, cut_i: Any) -> Any:
+        biases_i = cut_i or biases
+        acc = jnp.zeros((*qi.shape[:-1], v.shape[-1]), dtype)
+        carry = varying_like((acc, jnp.zeros_like(lse_i)), arrays, given, tangents, lse)
+
+        def one(carry: Any, j: Any, keys_j: Any, cut_j: Any) -> Any:
+            acc, mu = carry
+            kj, vj, dkj, dvj = keys_j
+            bias_ij, dbias_ij = cut_j or biases_i
+            s = tiles.scores(plan, qi, kj, bias_ij, tiles.visible(plan, given, tile, i, j, keys))
+            p = jnp.exp(s - lse_i[..., None])
+            keep = tiles.kept(plan, given, start, j, tile)
+            ds = tiles.scores_tangent(plan, s, (qi, kj), (dqi, dkj, dbias_ij))
+            if ds is not None:
+                acc = acc + tiles.weighted_tangent(_dropped(p * ds, keep), vj)
+                mu = mu + (p * ds).sum(-1)
+            if dvj is not None:
+                acc = acc + tiles.weighted_tangent(_dropped(p, keep), dvj.astype(v.dtype))
+            return acc, mu
+
+        body = jax.checkpoint(one, prevent_cse=False)
+        cut = weight_blocks(biases_i, 4, tile.columns)
+        return over_keys(plan, given, tile, i, body, carry, n, of_keys, cut)
+
+    q_blocks = query_blocks(q, tile, kv_heads)
+    m = len(q_blocks)
+    # A program without a loop would else share the tile with the forward pass, and keep it.
+    rows = jax.checkpoint(rows, prevent_cse=m == 1)
+    results = over_rows(
+        rows,
+        m,
+        q_blocks,
+        None if dq is None else query_blocks(dq, tile, kv_heads),
+        query_blocks(lse, tile, kv_heads),
+        tiles.starts(plan, given, q_blocks.shape[1:4], tile, m),
+        weight_blocks(biases, 3, tile.rows),
+    )
+    mean, mu = (from_query_blocks(x, length) for x in results)
+    return mean if given.keep_scale is None else mean * given.keep_scale.astype(dtype), mu
+
+
+def _aligned(
+    given: Given, bias: jax.Array | None, tile: Tile, kv_heads: int
+) -> tuple[Given, jax.Array | None]:
+    """What is per weight, query or key, by heads and padded to whole tiles."""
+    bias = None if bias is None else by_heads(bias, tile, kv_heads)
+    if given.mask is not None:
+        given = given._replace(mask=by_heads(given.mask, tile, kv_heads))
+    if given.query_ids is not None and given.key_ids is not None:
+        query_ids = padded(given.query_ids, 1, tile.rows)
+        given = given._replace(query_ids=query_ids, key_ids=padded(given.key_ids, 1, tile.columns))
+    return given, bias
+
+
+def _dropped(p: jax.Array, keep: jax.Array | None) -> jax.Array:
+    """p·keep; 1/P(keep) multiplies the sums."""
+    return p if keep is None else jnp.where(keep, p, 0)

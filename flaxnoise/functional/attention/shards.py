@@ -1,0 +1,121 @@
+"""Attention on the shards of an array: each draws its part of the mask of the whole."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from flaxnoise.affine import is_shard, shard_of
+from flaxnoise.affine.shard import local_shard, mesh_axes
+from flaxnoise.functional.attention.checks import OWNER
+from flaxnoise.functional.attention.plan import Given, Plan
+
+
+def origin(
+    plan: Plan, q: jax.Array, keys: int, key_shard: Any, rank: int
+) -> tuple[jax.Array | None, Plan]:
+    """Where the weights of this call start in those of the global arrays, and the latter's shape.
+
+    Args:
+        plan: of the call; its number of keys is that of the global sequence.
+        q: [B, T, N, D] on this device.
+        keys: S on this device.
+        key_shard: which shard of the global sequence the keys are, or None.
+        rank: of query as it was given.
+
+    Returns:
+        uint32[4], the position in (B, N, T, S), or None for the beginning; and the plan.
+    """
+    shard = shard_of(q.shape[-rank:])
+    if shard is None and key_shard is None:
+        return None, plan
+    whole, offsets = shard or (q.shape, (0,) * rank)
+    if rank == 3:
+        whole, offsets = (1, *whole[-3:]), (0, *offsets)
+    batch, queries, heads, size = whole
+    if size != q.shape[-1]:
+        raise ValueError(
+            f"{OWNER}: local_shard must not shard the last dimension of query. "
+            "Shard batch, length or heads."
+        )
+    first = jnp.asarray(0 if key_shard is None else key_shard, jnp.uint32) * jnp.uint32(keys)
+    b, t, n = (jnp.asarray(own).astype(jnp.uint32) for own in offsets[:3])
+    return jnp.stack([b, n, t, first]), plan._replace(whole=(batch, heads, queries, plan.whole[3]))
+
+
+def per_shard(
+    function: Callable[..., Any], of_call: Any, arrays: tuple[Any, ...], given: Given
+) -> Any:
+    """function(of_call, arrays, given); on a mesh with explicit axes, on each shard of them.
+
+    Batch and heads, and the queries' length, stay as query has them; keys and values are gathered
+    along their length.
+    """
+    query, keys, _, bias = arrays
+    mesh = jax.typeof(query).sharding.mesh
+    explicit = {
+        name
+        for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True)
+        if kind == AxisType.Explicit
+    }
+    leaves = jax.tree.leaves((arrays, given))
+    # What vmap hides may be sharded, and can stay so: the loops leave batch dimensions alone.
+    if is_shard() or not explicit or not any(_is_sharded(x) for x in leaves):
+        return function(of_call, arrays, given)
+    batch, length, heads, _ = (*jax.typeof(query).sharding.spec, *(None,) * 4)[:4]
+    parts = 1
+    for name in mesh_axes(heads):
+        parts *= mesh.shape[name]
+    kv_heads = heads
+    if keys.shape[2] == 1:
+        kv_heads = None
+    elif keys.shape[2] % parts:
+        heads = kv_heads = None
+
+    def spec(x: Any, *names: Any) -> Any:
+        sizes = () if x is None else x.shape
+        own = (None if size == 1 else name for size, name in zip(sizes, names, strict=False))
+        return None if x is None else PartitionSpec(*own)
+
+    of_keys = PartitionSpec(batch, None, kv_heads, None)
+    of_query = PartitionSpec(batch, length, heads, None)
+    weights = batch, heads, length, None
+    of_given: dict[str, Any] = {
+        "mask": spec(given.mask, *weights),
+        "query_ids": spec(given.query_ids, batch, length),
+        "key_ids": spec(given.key_ids, batch, None),
+        "query_ends": spec(given.query_ends, batch),
+        "key_ends": spec(given.key_ends, batch),
+    }
+    specs = (
+        jax.tree.map(lambda x: PartitionSpec(), of_call),
+        (of_query, of_keys, of_keys, spec(bias, *weights)),
+        Given(**of_given),
+    )
+
+    def local(of_call: Any, arrays: Any, given: Given) -> Any:
+        with local_shard(PartitionSpec(batch, length, heads)):
+            return function(of_call, arrays, given)
+
+    call = jax.shard_map(
+        local,
+        mesh=mesh,
+        in_specs=specs,
+        out_specs=(of_query, PartitionSpec(batch, length, heads)),
+        axis_names=explicit,
+    )
+    values = (of_call, arrays, given)
+    return call(
+        *jax.tree.map(
+            lambda own, x: jax.sharding.reshard(x, NamedSharding(mesh, own)),
+            specs,
+            values,
+            is_leaf=lambda own: isinstance(own, PartitionSpec),
+        )
+    )
+
+
+def _is_sharded(x: Any) -> bool:
+    return any(name is not None for name in jax.typeof(x).sharding.spec)

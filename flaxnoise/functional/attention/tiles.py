@@ -1,0 +1,207 @@
+"""One tile of attention: scores, who sees whom, the mask of dropout, and the products.
+
+Shapes of a tile: B examples, K heads of keys, G heads of queries for each of them, r queries and
+c keys. Queries are [B, K, G, r, D], keys and values [B, K, D, c], weights [B, K, G, r, c]. Keys
+come last in all of them: the gradients of keys and values are products of queries with weights,
+for which XLA on CPU otherwise transposes the weights, which takes three times as long.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from flaxnoise.affine import affine
+from flaxnoise.functional.attention.plan import LOW, Given, Plan, Tile
+
+
+def scores(
+    plan: Plan, q: jax.Array, k: jax.Array, bias: jax.Array | None, visible: jax.Array | None
+) -> jax.Array:
+    """cap(scale·q·k + bias), and LOW where a query does not see a key; in the precision of sums."""
+    dtype = precision(q.dtype)
+    s = against_keys(q, k, dtype) * jnp.asarray(plan.scale, dtype)
+    if bias is not None:
+        s = s + bias.astype(dtype)
+    if plan.soft_cap is not None:
+        s = plan.soft_cap * jnp.tanh(s / plan.soft_cap)
+    return s if visible is None else jnp.where(visible, s, jnp.asarray(LOW, dtype))
+
+
+def scores_tangent(
+    plan: Plan,
+    s: jax.Array,
+    primals: tuple[jax.Array, jax.Array],
+    tangents: tuple[jax.Array | None, jax.Array | None, jax.Array | None],
+) -> jax.Array | None:
+    """ds of (dq, dk, dbias), of which each may be None for zero. Unmasked: exp(LOW) hides it.
+
+    The products are in the dtype of q and k, so that their transposes are such products as well
+    and do not take the operands to float32 first.
+    """
+    q, k = primals
+    dq, dk, dbias = tangents
+    terms = [against_keys(dq.astype(k.dtype), k, k.dtype)] if dq is not None else []
+    terms += [against_keys(q, dk.astype(q.dtype), q.dtype)] if dk is not None else []
+    ds = [term.astype(s.dtype) * jnp.asarray(plan.scale, s.dtype) for term in terms]
+    ds += [dbias.astype(s.dtype)] if dbias is not None else []
+    if not ds:
+        return None
+    total = functools.reduce(jnp.add, ds)
+    if plan.soft_cap is not None:
+        ratio = jnp.where(s > LOW / 2, s, 0) / plan.soft_cap
+        total = total * (1 - ratio * ratio)
+    return total
+
+
+def kept(
+    plan: Plan, given: Given, start: jax.Array, j: jax.Array | int, tile: Tile
+) -> jax.Array | None:
+    """bool[B, K, G, r, c] or, of a shared mask, [1, 1, 1, r, c]; None without dropout.
+
+    ``start`` is uint32[B, K, G, 2], the index of the first weight of each head in these rows.
+    """
+    if not plan.drops or given.words is None or given.threshold is None:
+        return None
+    batch, heads, queries, keys = plan.whole
+    return affine(
+        {
+            "key": given.words.reshape(1, 1, 1, -1),
+            "start": plus(start, jnp.asarray(j).astype(jnp.uint32) * jnp.uint32(tile.columns)),
+            "threshold": given.threshold.reshape(1, 1, 1, 1, 1),
+        },
+        kind="keep",
+        shape=tuple(tile),
+        global_shape=(queries if plan.shared else batch * heads * queries, keys),
+        dtype=jnp.bool_,
+        backend=plan.backend,
+    )
+
+
+def starts(plan: Plan, given: Given, shape: tuple[Any, ...], tile: Tile, n: int) -> jax.Array:
+    """uint32[n, B, K, G, 2]: for n blocks of rows, the index of each head's first weight.
+
+    Args:
+        plan: of the call.
+        given: of the call; its origin is added.
+        shape: (B, K, G).
+        tile: its rows are those of a block.
+        n: number of blocks.
+    """
+    _, heads, queries, keys = plan.whole
+    with jax.enable_x64(True):
+        shape = (1, 1, 1) if plan.shared else shape
+        block, b, k, g = (lax.broadcasted_iota(jnp.uint64, (n, *shape), axis) for axis in range(4))
+        head = k * jnp.uint64(shape[2]) + g
+        row, column = block * jnp.uint64(tile.rows), jnp.uint64(0)
+        if given.origin is not None:
+            first = [given.origin[axis].astype(jnp.uint64) for axis in range(4)]
+            row, column = row + first[2], first[3]
+            if not plan.shared:
+                b, head = b + first[0], head + first[1]
+        row = row + (b * jnp.uint64(heads) + head) * jnp.uint64(queries)
+        index = row * jnp.uint64(keys) + column
+        words = index.astype(jnp.uint32), (index >> jnp.uint64(32)).astype(jnp.uint32)
+        return jnp.stack(words, axis=-1)
+
+
+def plus(words: jax.Array, number: jax.Array) -> jax.Array:
+    """The sum of 64-bit integers, as (low, high) words, and of one of 32 bits."""
+    low = words[..., 0] + number
+    high = words[..., 1] + (low < number).astype(jnp.uint32)
+    return jnp.stack([low, high], axis=-1)
+
+
+def visible(
+    plan: Plan, given: Given, tile: Tile, i: jax.Array, j: jax.Array, keys: int
+) -> jax.Array | None:
+    """bool, broadcastable to a tile's weights: which keys a query sees; None for all.
+
+    Args:
+        plan: of the call.
+        given: of the call; its mask and ids padded to whole tiles.
+        tile: sizes.
+        i: which block of queries.
+        j: which block of keys.
+        keys: how many keys there are, without padding.
+    """
+    t = i * tile.rows + lax.broadcasted_iota(jnp.int32, (1, 1, 1, tile.rows, 1), 3)
+    s = j * tile.columns + lax.broadcasted_iota(jnp.int32, (1, 1, 1, 1, tile.columns), 4)
+    rules = [s < keys] if keys % tile.columns else []
+    global_t, global_s = _global(given, t, s)
+    if plan.causal:
+        rules.append(global_s <= global_t)
+    if plan.window is not None:
+        before, after = plan.window
+        rules += [global_s >= global_t - before, global_s <= global_t + after]
+    if (mask := part(given.mask, tile, i, j)) is not None:
+        rules.append(mask)
+    if given.query_ids is not None and given.key_ids is not None:
+        mine = lax.dynamic_slice_in_dim(given.query_ids, i * tile.rows, tile.rows, 1)
+        theirs = lax.dynamic_slice_in_dim(given.key_ids, j * tile.columns, tile.columns, 1)
+        rules.append((mine[:, :, None] == theirs[:, None, :])[:, None, None])
+    if given.query_ends is not None:
+        rules.append(global_t < given.query_ends.reshape(-1, 1, 1, 1, 1))
+    if given.key_ends is not None:
+        rules.append(global_s < given.key_ends.reshape(-1, 1, 1, 1, 1))
+    return functools.reduce(jnp.logical_and, rules) if rules else None
+
+
+def is_seen(plan: Plan, given: Given, tile: Tile, i: jax.Array, j: jax.Array) -> jax.Array:
+    """Whether causality and window let any query of rows i see any key of columns j."""
+    top, left = _global(given, i * tile.rows, j * tile.columns)
+    bottom, right = top + (tile.rows - 1), left + (tile.columns - 1)
+    seen = jnp.bool_(True)
+    if plan.causal:
+        seen &= left <= bottom
+    if plan.window is not None:
+        before, after = plan.window
+        seen &= (right >= top - before) & (left <= bottom + after)
+    return seen
+
+
+def against_keys(q: jax.Array, k: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
+    """[B, K, G, r, D], [B, K, D, c] → [B, K, G, r, c]."""
+    return lax.dot_general(
+        q, k, (((4,), (2,)), ((0, 1), (0, 1))), preferred_element_type=jnp.dtype(dtype)
+    )
+
+
+def weighted(w: jax.Array, v: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
+    """[B, K, G, r, c], [B, K, D, c] → [B, K, G, r, D]."""
+    return lax.dot_general(
+        w.astype(v.dtype),
+        v,
+        (((4,), (3,)), ((0, 1), (0, 1))),
+        preferred_element_type=jnp.dtype(dtype),
+    )
+
+
+def weighted_tangent(w: jax.Array, v: jax.Array) -> jax.Array:
+    """The same where w or v is a tangent: its transpose is a product of v's dtype as well."""
+    return weighted(w, v, v.dtype).astype(precision(v.dtype))
+
+
+def precision(dtype: jax.typing.DTypeLike) -> jnp.dtype:
+    """Of scores and sums: float32, and float64 for float64."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def _global(given: Given, t: Any, s: Any) -> tuple[Any, Any]:
+    """Positions in the global sequences, from those in the arrays of this call."""
+    if given.origin is None:
+        return t, s
+    return t + given.origin[2].astype(jnp.int32), s + given.origin[3].astype(jnp.int32)
+
+
+def part(x: jax.Array | None, tile: Tile, i: jax.Array, j: jax.Array) -> jax.Array | None:
+    """Tile (i, j) of [B|1, K|1, G|1, T|1, S|1], which is padded to whole tiles."""
+    if x is None:
+        return None
+    if x.shape[3] != 1:
+        x = lax.dynamic_slice_in_dim(x, i * tile.rows, tile.rows, 3)
+    if x.shape[4] != 1:
+        x = lax.dynamic_slice_in_dim(x, j * tile.columns, tile.columns, 4)
+    return x

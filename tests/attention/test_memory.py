@@ -1,0 +1,135 @@
+"""No array of queries × keys exists, and tiles that nobody sees are never computed."""
+
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flaxnoise
+from attention_cases import KEY, normal
+
+LENGTH = 8192
+Q = jax.ShapeDtypeStruct((1, LENGTH, 2, 16), jnp.float32)
+LENGTHS = jnp.asarray([LENGTH - 5])
+
+OPTIONS = {
+    "plain": {},
+    "causal": {"is_causal": True},
+    "window_segments_lengths_cap_shared": {
+        "local_window_size": (100, 0),
+        "segment_ids": jnp.arange(LENGTH)[None] // 1000,
+        "query_seq_lengths": LENGTHS,
+        "key_value_seq_lengths": LENGTHS,
+        "logits_soft_cap": 3.0,
+        "broadcast_dropout": True,
+    },
+    "bias_and_mask_of_keys": {
+        "bias": jnp.zeros((1, 2, 1, LENGTH)),
+        "mask": jnp.ones((1, 1, 1, LENGTH), bool),
+    },
+}
+
+
+def largest(compiled: jax.stages.Compiled) -> int:
+    """Elements of the largest array that any instruction of a program has."""
+    shapes = re.findall(r"\b(?:pred|bf16|[fsu]\d+)\[([\d,]+)\]", compiled.as_text())
+    return max(math.prod(map(int, shape.split(","))) for shape in shapes)
+
+
+def compiled(function, *arguments) -> jax.stages.Compiled:
+    return jax.jit(function).lower(*arguments).compile()
+
+
+def gradient(attention):
+    return lambda q, k, v: jax.value_and_grad(
+        lambda *x: (attention(*x) ** 2).sum(), argnums=(0, 1, 2)
+    )(q, k, v)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_no_array_of_queries_by_keys(name: str, rate: float):
+    def attention(q, k, v):
+        return flaxnoise.dot_product_attention(KEY, q, k, v, rate, **OPTIONS[name])
+
+    program = compiled(gradient(attention), Q, Q, Q)
+    assert largest(program) <= LENGTH**2 / 32
+    # A tile, a few copies of it and of the arrays: far from the 256 MiB of one array of weights.
+    assert program.memory_analysis().temp_size_in_bytes < 48 * 2**20
+
+
+def test_the_measure_sees_weights_that_are_held():
+    program = compiled(gradient(jax.nn.dot_product_attention), Q, Q, Q)
+    assert largest(program) >= LENGTH**2
+
+
+def test_what_a_gradient_saves():
+    """The arguments, the result and one number a row, whatever the tiles are."""
+
+    def attention(q, k, v):
+        return flaxnoise.dot_product_attention(KEY, q, k, v, 0.3, block_sizes=(4, 8))
+
+    q, k, v = normal(1, 16, 2, 8), normal(1, 24, 2, 8), normal(1, 24, 2, 8)
+    pull = jax.vjp(attention, q, k, v)[1]
+    saved = [x for x in jax.tree.leaves(pull) if isinstance(x, jax.Array) and x.size > 16]
+    assert sum(x.size for x in saved) <= q.size + k.size + v.size + q.size + 2 * 16 * 2
+    assert max(x.size for x in saved) <= k.size
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "unseen"),
+    [
+        ({"is_causal": True}, slice(0, 16), slice(16, 64)),
+        ({"is_causal": True}, slice(32, 48), slice(48, 64)),
+        ({"local_window_size": (5, 5)}, slice(0, 16), slice(32, 64)),
+        ({"local_window_size": (5, 5)}, slice(48, 64), slice(0, 32)),
+        ({"local_window_size": (0, 64)}, slice(32, 48), slice(0, 32)),
+        ({"is_causal": True, "local_window_size": 16}, slice(48, 64), slice(0, 32)),
+    ],
+    ids=str,
+)
+def test_tiles_that_nobody_sees_are_not_computed(options, rows, unseen):
+    """NaN there would reach the results as 0·NaN, as it does where the weights are held."""
+    x = normal(1, 64, 2, 8)
+    hidden = x.at[:, unseen].set(jnp.nan)
+
+    def attention(q, k, v):
+        y = flaxnoise.dot_product_attention(KEY, q, k, v, 0.3, block_sizes=(16, 16), **options)
+        return y[:, rows]
+
+    def result(k, v):
+        y, pull = jax.vjp(lambda q: attention(q, k, v), x)
+        return y, pull(jnp.ones_like(y))[0][:, rows]
+
+    for own, expected in zip(jax.jit(result)(hidden, hidden), jax.jit(result)(x, x), strict=True):
+        np.testing.assert_array_equal(own, expected)
+    assert np.isnan(jax.nn.dot_product_attention(x, hidden, hidden, **options)[:, rows]).all()
+
+
+def test_memory_grows_with_the_length():
+    def attention(q, k, v):
+        return flaxnoise.dot_product_attention(KEY, q, k, v, 0.3)
+
+    sizes = []
+    for length in (2048, 8192):
+        q = jax.ShapeDtypeStruct((1, length, 4, 64), jnp.float32)
+        analysis = compiled(gradient(attention), q, q, q).memory_analysis()
+        sizes.append(analysis.temp_size_in_bytes)
+    assert sizes[1] <= 4.4 * sizes[0]
+
+
+def test_blocks_follow_the_platform():
+    """On an accelerator a tile is worth its launches; on CPU it fits the caches."""
+
+    def attention(q):
+        return flaxnoise.dot_product_attention(KEY, q, q, q, 0.3)
+
+    q = jax.ShapeDtypeStruct((2, 4096, 16, 64), jnp.bfloat16)
+    for platform, tile in (("cpu", "64x256"), ("cuda", "1024x1024"), ("tpu", "1024x1024")):
+        text = jax.jit(attention).trace(q).lower(lowering_platforms=(platform,)).as_text()
+        found = set(re.findall(r"tensor<2x16x1x(\d+x\d+)xf32>", text))
+        assert tile in found
+        assert (f"{tile}" == "64x256") == ("1024x1024" not in found)
