@@ -48,6 +48,7 @@ FORWARD = {"dtype": "float32", "direction": "forward", "mode": "jit"}
 SIZES = ([256, 1024], [1024, 1024], [4096, 1024])
 SCALE = {"work": "scale", "library": "jax", "variant": "x * 1.25"}
 FLAX = {"library": "flax.linen", "variant": DEFAULT_KEY}
+FLOAT32 = {"dtype": "float32"}
 CHAIN, BARE = "bias+gelu+dropout+residual", "bias+gelu+nothing+residual"
 
 SMALL = "a second kernel would cost more than it saves below a million elements"
@@ -104,6 +105,38 @@ MODELS = (
 )
 
 
+def _attention(length: int, direction: str, most: float, over: Where, **where: Any) -> Goal:
+    """Of attention with dropout, on 4 heads of 64."""
+    setting = {"shape": [1, length, 4, 64], "dtype": "float32", "direction": direction}
+    return Goal("attention", _ours(WITH_DROPOUT, **setting), most, over=over, **where)
+
+
+WITH_DROPOUT, WITHOUT_DROPOUT = "attention with dropout", "attention"
+TORCH = {"library": "torch", "variant": ""}
+NO_DROPOUT = _other(WITHOUT_DROPOUT, "jax.nn")
+AT_RATE_0 = _ours(WITHOUT_DROPOUT)
+ATTENTION = (
+    *(
+        _attention(length, direction, most, over)
+        for over, length, goals in (
+            (FLAX, 2048, (0.17, 0.2)),
+            (NO_DROPOUT, 2048, (0.4, 0.4)),
+            (NO_DROPOUT, 512, (0.75, 1.0)),
+            (AT_RATE_0, 2048, (1.15, 1.25)),
+            (TORCH, 2048, (0.2, 0.4)),
+        )
+        for direction, most in zip(("forward", "gradient"), goals, strict=True)
+    ),
+    _attention(2048, "gradient", 1 / 15, FLAX, what="temporary"),
+    _attention(8192, "gradient", 4.4, {"shape": [1, 2048, 4, 64]}, what="temporary"),
+    *(
+        Goal("attention", _ours(WITH_DROPOUT, direction=way, dtype="bfloat16"), 1.0, over=FLOAT32)
+        for way in ("forward", "gradient")
+    ),
+    Goal("attention", {"work": "12 layers of attention", "library": "flaxnoise"}, 1.0, over=FLAX),
+)
+
+
 def _compiled(device: str, case: str, dtype: str, most: float, why: str = "", above: str = ""):
     """Machine instructions an element on GPU, bundles for 1024 elements on TPU."""
     what = "bundles" if device.startswith("v") else "instructions"
@@ -131,7 +164,7 @@ AHEAD_OF_TIME = (
     _compiled("h100", CHAIN, "bfloat16", 25, HALVES, BARE),
     _compiled("v5e", "dropout", "float32", 20, INSIDE),
 )
-GOALS = (*LAYERS, *MODELS, *AHEAD_OF_TIME)
+GOALS = (*LAYERS, *MODELS, *ATTENTION, *AHEAD_OF_TIME)
 
 
 def reached(goal: Goal, records: Sequence[Record]) -> list[tuple[Record, Spread | None]]:

@@ -35,13 +35,14 @@ class Transformer(nn.Module):
     """Blocks of Flax's own attention, with dropout on embeddings, weights and branches."""
 
     vocabulary: int
+    length: int = SEQUENCE
 
     @nn.compact
     def __call__(self, ids: jax.Array, deterministic: bool) -> jax.Array:
         def drop(x: jax.Array) -> jax.Array:
             return nn.Dropout(RATE)(x, deterministic)
 
-        positions = self.param("positions", nn.initializers.normal(0.02), (SEQUENCE, WIDTH))
+        positions = self.param("positions", nn.initializers.normal(0.02), (self.length, WIDTH))
         x = drop(nn.Embed(self.vocabulary, WIDTH)(ids) + positions)
         mask = nn.make_causal_mask(ids)
         for _ in range(BLOCKS):
@@ -73,11 +74,12 @@ def digits() -> Task:
 
 
 @functools.cache
-def words() -> Task:
-    batch, steps, length = 8, 8, SEQUENCE + 1
-    ids, vocabulary = text.characters(steps * batch * length)
-    ids = ids.reshape(steps, batch, length)
-    return Task("transformer on text", Transformer(vocabulary), ids[..., :-1], ids[..., 1:])
+def words(batch: int = 8, length: int = SEQUENCE) -> Task:
+    steps = 8
+    ids, vocabulary = text.characters(steps * batch * (length + 1))
+    ids = ids.reshape(steps, batch, length + 1)
+    model = Transformer(vocabulary, length)
+    return Task("transformer on text", model, ids[..., :-1], ids[..., 1:])
 
 
 TASKS: dict[str, Callable[[], Task]] = {"mlp on digits": digits, "transformer on text": words}

@@ -1,4 +1,4 @@
-"""Pictures of a results file: cost against size, and times relative to flaxnoise's.
+"""Pictures of a results file: cost against size, times relative to flaxnoise's, attention.
 
 python -m bench.plot bench/results/cpu.jsonl --folder out
 """
@@ -29,9 +29,9 @@ COLOURS = {
     "torch": "#CC79A7",
     "numpy": "#999999",
     "equinox": "#E69F00",
-    "optax": "#E69F00",
     "haiku": "#B8A800",
     "jax.random": "#5B3A8C",
+    "jax.nn": "#5B3A8C",
 }
 STYLE: Any = {
     "axes.spines.right": False,
@@ -40,6 +40,7 @@ STYLE: Any = {
     "font.size": 9.5,
 }
 WORKS = ("dropout", "gaussian_noise")
+WITH = "attention with dropout"
 SQUARE = [1024, 1024]
 
 
@@ -80,7 +81,35 @@ def ratios(records: Sequence[Record], run: Record) -> Figure:
     return figure
 
 
-PICTURES = {"sizes": sizes, "ratios": ratios}
+def attention(records: Sequence[Record], run: Record) -> Figure:
+    """Milliseconds and temporary memory of the gradient of attention against its length."""
+    figure = Figure(figsize=(13, 6), layout="constrained")
+    own = results.of(records, dtype="float32", direction="gradient", work=("attention", WITH))
+    for axes, what in zip(figure.subplots(1, 2), ("wall", "temporary"), strict=True):
+        for kind in dict.fromkeys((r["work"], r["library"]) for r in own):
+            of_kind = [r for r in own if (r["work"], r["library"]) == kind and what in r]
+            _attention_line(axes, sorted(of_kind, key=results.elements), what)
+        lengths = sorted({record["shape"][1] for record in own})
+        _square(axes, lengths)
+        axes.set(xscale="log", yscale="log", xlabel="queries = keys")
+        axes.set_xticks(lengths, [str(length) for length in lengths])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.grid(axis="y", alpha=0.3)
+        axes.legend(fontsize=8, frameon=False)
+    left, right = figure.axes
+    left.set(title="time", ylabel="wall milliseconds")
+    right.set(title="memory", ylabel="temporary MiB")
+    figure.suptitle("Attention and its gradients, 4 heads of 64, float32")
+    _footnote(figure, run)
+    return figure
+
+
+# Name → picture, the suite it is drawn from.
+PICTURES = {
+    "sizes": (sizes, "layers"),
+    "ratios": (ratios, "layers"),
+    "attention": (attention, "attention"),
+}
 
 
 def label(record: Record) -> str:
@@ -100,6 +129,31 @@ def _line(axes: Axes, own: Sequence[Record]) -> None:
     marker = "" if limit else "o"
     style = "--" if limit else "-"
     axes.plot(x, y, style, color=colour, marker=marker, linewidth=width, label=label(own[0]))
+
+
+def _attention_line(axes: Axes, own: Sequence[Record], what: str) -> None:
+    if not own:
+        return
+    y = [r[what] / 2**20 if what == "temporary" else spread(r[what]).median * 1e3 for r in own]
+    first = own[0]
+    drops = first["work"] == WITH
+    axes.plot(
+        [record["shape"][1] for record in own],
+        y,
+        "-" if drops else "--",
+        color=COLOURS[first["library"]],
+        marker="o",
+        linewidth=2 if first["library"] == "flaxnoise" else 1,
+        label=f"{first['library']}, {'with' if drops else 'without'} dropout",
+    )
+
+
+def _square(axes: Axes, lengths: Sequence[int]) -> None:
+    """A line that grows with the square of the length, through the highest first point."""
+    firsts = [float(np.asarray(line.get_ydata())[0]) for line in axes.get_lines()]
+    if firsts:
+        y = [max(firsts) * (length / lengths[0]) ** 2 for length in lengths]
+        axes.plot(lengths, y, ":", color="#000000", linewidth=1, label="∝ length²")
 
 
 def _bars(axes: Axes, own: Sequence[Record]) -> None:
@@ -136,15 +190,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, help="of the run to draw; by default the most")
     options = parser.parse_args(arguments)
     records = results.read(options.results)
-    runs = {run["threads"]: run for run in results.of(records, "run", suite="layers")}
-    threads = options.threads or max(runs)
-    own = results.of(records, suite="layers", threads=threads)
     options.folder.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(STYLE):
-        for name, draw in PICTURES.items():
-            path = options.folder / f"bench_{name}.png"
-            draw(own, runs[threads]).savefig(path)
-            print(path)
+    for name, (draw, suite) in PICTURES.items():
+        runs = {run["threads"]: run for run in results.of(records, "run", suite=suite)}
+        if not runs:
+            continue
+        threads = options.threads or max(runs)
+        path = options.folder / f"bench_{name}.png"
+        with matplotlib.rc_context(STYLE):
+            draw(results.of(records, suite=suite, threads=threads), runs[threads]).savefig(path)
+        print(path)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 
-from bench.contenders import DRAWN, KEYS, contenders, drawn, missing
+from bench.contenders import KEYS, contenders, drawn
 from bench.expectations import EXPECTATIONS, LIMITS, OF_MAPS, WITHOUT_GRADIENT
 from bench.measure import Row, Setting
 
@@ -61,6 +61,13 @@ def device(quick: bool, only: str) -> Iterator[Row]:
     yield from _of_table(DEVICE[::2] if quick else DEVICE, only)
 
 
+def attention(quick: bool, only: str) -> Iterator[Row]:
+    """Attention with dropout and without, against its length."""
+    from bench.attention import rows
+
+    return rows(quick, only)
+
+
 def models(quick: bool, only: str) -> Iterator[Row]:
     """Training steps of whole models."""
     from bench.models import rows
@@ -70,14 +77,12 @@ def models(quick: bool, only: str) -> Iterator[Row]:
 
 def keys(quick: bool, only: str) -> Iterator[Row]:
     """What draws by jax.random, under each implementation of keys; a model's training step, too."""
-    gone = missing(jax.default_backend())
-    for work, (library, _) in DRAWN.items():
-        if only in work and library not in gone:
-            shape = (1 << 20,) if work == "permutation" else (1024, 1024)  # of whole rows
-            yield Row(Setting(shape), drawn(work, *KEYS))
-    if not quick and only in "transformer on text" and "flax.linen" not in gone:
-        from bench.models import key_row
+    from bench.models import key_row
 
+    for work in ("dropout", "gaussian_noise", "normal", "uniform", "bernoulli", "permutation"):
+        if only in work:
+            yield Row(Setting((1024, 1024)), drawn(work, *KEYS))
+    if not quick and only in "transformer on text":
         yield key_row(tuple(KEYS))
 
 
@@ -118,6 +123,7 @@ class Suite(NamedTuple):
 SUITES = {
     "layers": Suite(layers, one_thread=True),
     "models": Suite(models),
+    "attention": Suite(attention),
     "keys": Suite(keys),
     "compile": Suite(compile_time, ahead_of_time=True, rounds=7),
     "scaling": Suite(scaling, devices=8),
