@@ -34,6 +34,15 @@ def key(seed: int | jax.typing.ArrayLike) -> jax.Array:
     device or backend. ``flaxnoise.random.implementation`` says how keys are derived, and why no
     two derivations give the same key.
 
+    - Samplers that draw in a loop for each sample (gamma, and with it beta, chisquare, dirichlet,
+      t) are slower on CPU than under jax's default keys; jax.random.poisson takes those alone.
+    - jax offers no public way to make an implementation of others its default, so that
+      ``nnx.Rngs(0)`` and ``jax.random.key(0)`` stay jax's own: pass a key instead of a seed.
+    - Orbax saves and restores such keys within trees, in a program that imports flaxnoise. Its
+      JaxRandomKeySave takes jax's default keys alone. jax.random.key_data and
+      ``jax.random.wrap_key_data(words, impl=flaxnoise.random.IMPL)`` serve everywhere, also where
+      keys cannot go: as arguments of programs that jax.export writes.
+
     Args:
         seed: an integer of up to 64 bits, −2^63 … 2^63 − 1; or an integer array of no dimensions,
             which may be traced, and counts as its value in 64 bits.
