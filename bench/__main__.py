@@ -39,8 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     everything = [name for name, suite in SUITES.items() if suite.in_all]
     names = everything if options.suites == ["all"] else options.suites
-    records = [record for name in names for record in _measured(name, options)]
-    results.merge(options.output, records)
+    records: list[Record] = []
+    for name in names:
+        own = _measured(name, options)
+        results.merge(options.output, own)  # at once: a crash of another suite does not lose it
+        records += own
     report.show(records)
     print(f"Written to {options.output}.")
     if results.of(records, "refused"):

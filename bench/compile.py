@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from bench import aot
-from bench.contenders import DEFAULT_KEY, dropout, flax_dropout, jax_bernoulli, on_backend
-from bench.expectations import RATE
+from bench.contenders import DEFAULT_KEY, dropout, flax_dropout, on_backend
 from bench.measure import Contender, Program, Record, Row, Setting, WrongError
 from bench.programs import Function
 
@@ -20,19 +19,12 @@ LAYERS = 24
 SHAPE = (64, 1024)
 
 
-def bernoulli_dropout(key: jax.Array, x: jax.Array) -> jax.Array:
-    """Dropout as it is written by hand."""
-    return x * jax_bernoulli(key, x) / (1 - RATE)
-
-
 # Library and variant → the layer. Ours is the backend that a platform has by default, and xla,
 # which serves exports and automatic meshes.
 LAYER: dict[tuple[str, str], Function] = {
-    ("none", ""): lambda key, x: x,
     ("flaxnoise", ""): dropout,
     ("flaxnoise", "xla"): on_backend("xla", dropout),
     ("flax.linen", DEFAULT_KEY): flax_dropout,
-    ("jax.random", "bernoulli"): bernoulli_dropout,
 }
 DEVICES = {"cpu": "cpu", "gpu": "h100", "tpu": "v5e"}
 
@@ -40,9 +32,8 @@ DEVICES = {"cpu": "cpu", "gpu": "h100", "tpu": "v5e"}
 def rows(quick: bool, only: str) -> Iterator[Row]:
     work, device = f"{LAYERS} layers", DEVICES[aot.target()]
     if only in work:
-        names = [name for name in LAYER if not quick or name[0] in ("flaxnoise", "flax.linen")]
         setting = Setting(SHAPE, direction="compile", mode=device)
-        yield Row(setting, [contender(work, *name) for name in names])
+        yield Row(setting, [contender(work, *names) for names in LAYER])
 
 
 def contender(work: str, library: str, variant: str) -> Contender:
@@ -74,8 +65,7 @@ def contender(work: str, library: str, variant: str) -> Contender:
             run()
             traced = str(jax.make_jaxpr(many)(*arguments))
             drawn = ("flaxnoise_affine" in traced, "random_bits" in traced)
-            expected = (library == "flaxnoise", library in ("flax.linen", "jax.random"))
-            if drawn != expected:
+            if drawn != (library == "flaxnoise", library == "flax.linen"):
                 raise WrongError("the program does not draw the noise of this contender")
 
         return Program(run, check_text, lambda _: None, facts)

@@ -96,6 +96,16 @@ def _drop_connect(key: jax.Array, x: jax.Array) -> jax.Array:
     return dense.apply(parameters, inputs, deterministic=False, key=key).reshape(x.shape)
 
 
+def _annealed(library: str) -> Function:
+    """The first update of a library's add_noise, an optax transformation."""
+
+    def update(key: jax.Array, x: jax.Array) -> jax.Array:
+        noise = load(library).add_noise(STDDEV**2, 0.55, key)
+        return noise.update(x, noise.init(x))[0]
+
+    return update
+
+
 # Named as the functions of flaxnoise are; a new function is a row here and an expectation.
 OURS: dict[str, Function] = {
     "dropout": dropout,
@@ -135,6 +145,7 @@ OURS: dict[str, Function] = {
     "gradient_reversal": lambda key, x: flaxnoise.gradient_reversal(x),
     "activity_regularization": lambda key, x: flaxnoise.activity_regularization(x, l1=L1),
     "stop_gradient": lambda key, x: flaxnoise.stop_gradient(x),
+    "add_noise": _annealed("flaxnoise.optax"),
     "normal": lambda key, x: flaxnoise.random.normal(key, x.shape, x.dtype),
 }
 
@@ -179,7 +190,7 @@ def _copy(setting: Setting) -> Program:
 BASELINES: tuple[Contender, ...] = (
     jax_contender("scale", "jax", "x * 1.25", lambda key, x: x * jnp.asarray(FACTOR, x.dtype)),
     Contender("copy", "jax", "copy", _copy),
-    *drawn("dropout", *KEYS),
+    *drawn("dropout", DEFAULT_KEY, "philox2x32"),  # the fastest of jax's; the suite keys has all
     jax_contender("dropout", "flax.nnx", DEFAULT_KEY, nnx_dropout),
     keras_contender("dropout", "Dropout", RATE),
     jax_contender(
@@ -209,6 +220,7 @@ BASELINES: tuple[Contender, ...] = (
     numpy_contender(
         "gaussian_noise", "SFC64", lambda rng, x: x + STDDEV * rng.standard_normal(x.shape, x.dtype)
     ),
+    jax_contender("add_noise", "optax", DEFAULT_KEY, _annealed("optax")),
     *drawn("normal", DEFAULT_KEY),
     torch_contender("normal", "", lambda torch, x, _: torch.randn_like(x)),
     numpy_contender("normal", "SFC64", lambda rng, x: rng.standard_normal(x.shape, x.dtype)),

@@ -55,10 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = [line for name, reason in served.items() if not reason for line in errors(name)]
     records: list[Record] = []
     for name in () if wrong else options.suites:
-        rows = until(end, SUITES[name].rows(False, options.only))
         rounds = min(options.rounds, SUITES[name].rounds)
-        run = results.describe(name, 0, load, command)
-        records += report.records(name, rows, rounds, run | {"refused": served})
+        run = results.describe(name, 0, load, command) | {"refused": served}
+        try:
+            rows = until(end, SUITES[name].rows(False, options.only))
+            records += report.records(name, rows, rounds, run)
+        except ImportError as error:
+            print(f"no suite {name}: {error}")
     report.show(records)
     for line in wrong:
         print(f"wrong: {line}")

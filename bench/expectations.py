@@ -174,6 +174,7 @@ EXPECTATIONS: dict[str, Expectation] = {
     # Layers and options of them.
     "consistent_dropout": _dropped(0),
     "drop_connect": _dropped(),
+    "add_noise": _added(STDDEV, 3.0),  # of optax; its first update
     # jax.random's values, and ours; x gives the shape alone, or what is permuted.
     "normal": _value(0.0, 1.0, 3.0),
     "uniform": _value(0.5, 12**-0.5, 9 / 5),

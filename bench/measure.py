@@ -13,7 +13,7 @@ from bench.intervals import spread
 Record = dict[str, Any]
 
 SAMPLE = {"cpu": 5e-3, "gpu": 20e-3, "tpu": 20e-3}  # least seconds of a sample
-MORE = 3  # times as many rounds where intervals are still wide
+MORE = 2  # times as many rounds where intervals are still wide
 WIDE = 0.08
 
 
@@ -91,15 +91,16 @@ def measure(
 
     Args:
         rows: what to time.
-        rounds: samples of each contender; up to three times as many while its interval is wide.
+        rounds: samples of each contender; up to twice as many while an interval is wide.
         report: called with a line of text before each contender is built.
 
     Yields:
         ``time`` records with all samples in seconds a call; ``absent`` ones for what a contender
         does not offer; ``refused`` ones for results that are wrong and calls that fail.
     """
-    for row in rows:
-        yield from _measure(row, rounds, report)
+    for number, row in enumerate(rows):
+        for record in _measure(row, rounds, report):
+            yield {**record, "row": number}
 
 
 def _measure(row: Row, rounds: int, report: Callable[[str], object]) -> Iterator[Record]:
@@ -145,8 +146,9 @@ def interleaved(programs: Sequence[Program], rounds: int) -> list[tuple[list[flo
     least = SAMPLE[jax.default_backend()]
     repeats = []
     for program in programs:
-        seconds(program)
-        once = min(seconds(program)[0] for _ in range(2))
+        once = seconds(program)[0]
+        if once < 10 * least:
+            once = min(seconds(program)[0] for _ in range(2))
         repeats.append(max(1, int(least / max(once, 1e-7))))
     samples: list[tuple[list[float], list[float]]] = [([], []) for _ in programs]
     for turn in range(MORE * rounds):

@@ -29,6 +29,7 @@ COLOURS = {
     "torch": "#CC79A7",
     "numpy": "#999999",
     "equinox": "#E69F00",
+    "optax": "#E69F00",
     "haiku": "#B8A800",
     "jax.random": "#5B3A8C",
     "jax.nn": "#5B3A8C",

@@ -38,9 +38,9 @@ def show(everything: Sequence[Record]) -> None:
         for record in results.of(everything, "compiled", suite=run["suite"]):
             print(compiled(record))
         own = results.of(everything, **about)
-        for setting in dict.fromkeys(map(results.setting, own)):
-            print(f"\n{setting}")
-            same = [record for record in own if results.setting(record) == setting]
+        for row in dict.fromkeys(record["row"] for record in own):
+            same = results.of(own, row=row)
+            print(f"\n{results.setting(same[0])}")
             for record in same:
                 print(line(record, ours(record["work"], same)))
         for kind in ("missing", "absent", "refused"):

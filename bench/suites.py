@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 
-from bench.contenders import KEYS, contenders, drawn
+from bench.contenders import DRAWN, KEYS, contenders, drawn, missing
 from bench.expectations import EXPECTATIONS, LIMITS, OF_MAPS, WITHOUT_GRADIENT
 from bench.measure import Row, Setting
 
@@ -77,12 +77,14 @@ def models(quick: bool, only: str) -> Iterator[Row]:
 
 def keys(quick: bool, only: str) -> Iterator[Row]:
     """What draws by jax.random, under each implementation of keys; a model's training step, too."""
-    from bench.models import key_row
+    gone = missing(jax.default_backend())
+    for work, (library, _) in DRAWN.items():
+        if only in work and library not in gone:
+            shape = (1 << 20,) if work == "permutation" else (1024, 1024)  # of whole rows
+            yield Row(Setting(shape), drawn(work, *KEYS))
+    if not quick and only in "transformer on text" and "flax.linen" not in gone:
+        from bench.models import key_row
 
-    for work in ("dropout", "gaussian_noise", "normal", "uniform", "bernoulli", "permutation"):
-        if only in work:
-            yield Row(Setting((1024, 1024)), drawn(work, *KEYS))
-    if not quick and only in "transformer on text":
         yield key_row(tuple(KEYS))
 
 

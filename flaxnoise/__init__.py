@@ -6,6 +6,8 @@ from flaxnoise.affine.shard import local_shard as local_shard
 from flaxnoise.affine.sharding import partition_kernels as partition_kernels
 from flaxnoise.backends.choice import backend as backend
 from flaxnoise.backends.choice import backends as backends
+from flaxnoise.draws import Draw as Draw
+from flaxnoise.draws import dropouts as dropouts
 from flaxnoise.functional import activity_regularization as activity_regularization
 from flaxnoise.functional import alpha_dropout as alpha_dropout
 from flaxnoise.functional import attention_dropout as attention_dropout

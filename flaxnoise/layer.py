@@ -2,11 +2,16 @@
 
 import functools
 import inspect
-import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from flaxnoise import arguments, functional
+from flaxnoise.functional.certain import is_certain
 
 
 class Layer:
@@ -16,26 +21,32 @@ class Layer:
     and x. Those that it takes by position, such as rate, may be given at call time, and then win.
 
     Attributes:
-        _function: called as ``function(key, x, …)``.
-        _certain: values of an argument at which every key gives the same result, so that a layer
-            without a stream works as well.
+        _function: called as ``function(key, x, …)``. The numbers at which its result is the same
+            for every key, so that a layer without a stream works, are declared on it.
     """
 
-    _function: ClassVar[Callable[..., jax.Array]]
-    _certain: ClassVar[Mapping[str, tuple[float, ...]]] = {
-        "rate": (0,),
-        "stddev": (0,),
-        "scale": (0,),
-    }
-    _fields: ClassVar[tuple[str, ...]]
+    _function: ClassVar[Any] = None
+    _fields: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        positional: list[inspect.Parameter] = []
         if "_function" in vars(cls):
-            _, _, *arguments = inspect.signature(cls._function).parameters.values()
-            cls._fields = tuple(argument.name for argument in arguments)
-            positional = [each for each in arguments if each.kind is each.POSITIONAL_OR_KEYWORD]
-            cls.__call__ = _accepting(cls.__call__, positional)
+            _, _, *parameters = inspect.signature(cls._function).parameters.values()
+            cls._fields = tuple(parameter.name for parameter in parameters)
+            positional = [each for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+        if "_function" in vars(cls) or "__call__" in vars(cls):
+            cls.__call__ = _checked_call(cls.__call__, positional)
         super().__init_subclass__(**kwargs)
+
+    def _check(self, values: Mapping[str, Any]) -> None:
+        """Checks the values that can be judged without inputs; None is not given yet."""
+        owner = getattr(self._function, "__name__", type(self).__name__)
+        for name, value in values.items():
+            if name in _CHECKS and value is not None:
+                _CHECKS[name](owner, value)
+
+    def _check_fields(self) -> None:
+        self._check({name: getattr(self, name, None) for name in self._fields})
 
     def _arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The fields, or what the call gives instead."""
@@ -44,30 +55,85 @@ class Layer:
             for name in self._fields
         }
 
-    def _is_certain(self, arguments: Mapping[str, Any]) -> bool:
+    def _apply(self, key: jax.Array, inputs: jax.Array, values: Mapping[str, Any]) -> jax.Array:
+        return self._function(key, inputs, **values)
+
+    def _is_certain(self, values: Mapping[str, Any]) -> bool:
         """Whether a number known while tracing makes the result the same for every key."""
-        return any(
-            isinstance(arguments.get(name), numbers.Real) and arguments[name] in values
-            for name, values in self._certain.items()
-        )
+        numbers = {name: number(value) for name, value in values.items()}
+        return is_certain(self._function, numbers)
 
 
-def _accepting(
-    call: Callable[..., Any], arguments: list[inspect.Parameter]
-) -> Callable[..., jax.Array]:
-    """Makes a call take the arguments as keywords, and no others, with a signature that tells.
+def apply_dropout(
+    key: jax.Array, inputs: jax.Array, rate: jax.typing.ArrayLike, broadcast_dims: Any
+) -> jax.Array:
+    """``flaxnoise.dropout`` that lets integers pass at rate 0, as Flax's Dropout does."""
+    if arguments.is_zero(number(rate)) and not jnp.issubdtype(jnp.result_type(inputs), jnp.inexact):
+        return inputs
+    return functional.dropout(key, inputs, rate, broadcast_dims=broadcast_dims)
 
-    nnx.Sequential reads it, and hands a keyword to those of its layers that have it there.
+
+def number(value: Any) -> Any:
+    """The number in a NumPy or JAX scalar that is known; everything else as it is."""
+    is_scalar = isinstance(value, np.ndarray | jax.Array) and value.ndim == 0
+    return value if not is_scalar or isinstance(value, Tracer) else value.item()
+
+
+def _rate(owner: str, value: Any) -> None:
+    arguments.rate(owner, value, None, below_one=owner == "gaussian_dropout")
+
+
+def _scale(owner: str, value: Any) -> None:
+    if not isinstance(value, bool):  # drop_path's is a flag
+        arguments.nonnegative(owner, "scale", value, None)
+
+
+def _block_size(owner: str, value: Any) -> None:
+    if owner.endswith(("_1d", "_2d", "_3d")):
+        arguments.sides(owner, "block_size", value, int(owner[-2]))
+
+
+def _number_check(check: Callable[..., Any], name: str) -> Callable[[str, Any], Any]:
+    return lambda owner, value: check(owner, name, value, None)
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "rate": _rate,
+    "scale": _scale,
+    "stddev": _number_check(arguments.nonnegative, "stddev"),
+    "low": _number_check(arguments.finite, "low"),
+    "high": _number_check(arguments.finite, "high"),
+    "temperature": _number_check(arguments.positive, "temperature"),
+    "mode": lambda owner, value: arguments.one_of(owner, "mode", value, ("row", "batch")),
+    "block_size": _block_size,
+    "broadcast_dims": lambda owner, value: arguments.dimensions(owner, value, None),
+    "mask_id": lambda owner, value: arguments.integers(owner, "mask_id", value),
+    "protected": lambda owner, value: arguments.integers(owner, "protected", value),
+}
+
+
+def _checked_call(
+    call: Callable[..., Any], parameters: list[inspect.Parameter]
+) -> Callable[..., Any]:
+    """A call with the parameters as keywords, in its signature and in its errors.
+
+    nnx.Sequential reads the signature, and hands a keyword to those of its layers that have it.
     """
     signature = inspect.signature(call)
-    shared = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
-    own = [each.replace(kind=each.KEYWORD_ONLY, default=None) for each in arguments]
-    signature = signature.replace(parameters=shared + own)
+    own = [each.replace(kind=each.KEYWORD_ONLY, default=None) for each in parameters]
+    if own:
+        shared = signature.parameters.values()
+        shared = [each for each in shared if each.kind is not each.VAR_KEYWORD]
+        signature = signature.replace(parameters=shared + own)
 
     @functools.wraps(call)
-    def accepting(*args: Any, **kwargs: Any) -> jax.Array:
-        signature.bind(*args, **kwargs)
-        return call(*args, **kwargs)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            takes = ", ".join(list(signature.parameters)[1:])
+            raise TypeError(f"{type(self).__name__}: {error}. A call takes ({takes}).") from None
+        return call(self, *args, **kwargs)
 
-    vars(accepting)["__signature__"] = signature
-    return accepting
+    vars(checked)["__signature__"] = signature
+    return checked

@@ -22,7 +22,7 @@ def per_example(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     Returns:
         A function of (keys, x, …): the leading dimensions of x are those of keys, and the further
         arguments are those for one example. It raises ValueError where the dimensions differ, and
-        TypeError where keys are none.
+        TypeError where keys are not keys.
 
     Example:
         >>> keys = jax.random.split(key, 33)
@@ -37,10 +37,21 @@ def per_example(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
         >>> bool((z == y).all())
         True
     """
-    owner = f"per_example({getattr(function, '__name__', 'function')})"
+    return _PerExample(arguments.function("per_example", "function", function))
 
-    @functools.wraps(function)
-    def batched(keys: jax.Array, x: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
+
+class _PerExample:
+    """A function of a batch of keys; an object, so that it can be pickled."""
+
+    def __init__(self, function: Callable[..., jax.Array]):
+        functools.update_wrapper(self, function)
+        self.__wrapped__ = function
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return per_example, (self.__wrapped__,)
+
+    def __call__(self, keys: jax.Array, x: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
+        owner = f"per_example({getattr(self.__wrapped__, '__name__', 'function')})"
         batch = arguments.key_batch(owner, keys)
         shape = tuple(getattr(x, "shape", ()))
         if shape[: len(batch)] != batch:
@@ -50,13 +61,11 @@ def per_example(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
             )
 
         def one(key: jax.Array, x: jax.Array) -> jax.Array:
-            return function(key, x, *args, **kwargs)
+            return self.__wrapped__(key, x, *args, **kwargs)
 
         for _ in batch:
             one = jax.vmap(one)
         return one(keys, x)
-
-    return batched
 
 
 class MonteCarlo(NamedTuple):
@@ -100,7 +109,7 @@ def mc_apply(function: Callable[..., Any], key: jax.Array, *args: Any, samples: 
         Samples, mean and variance.
 
     Raises:
-        TypeError: key is no key, samples is no integer.
+        TypeError: key is not a key, samples is not an integer.
         ValueError: a batch of keys, samples below 1.
 
     Example:
@@ -110,6 +119,7 @@ def mc_apply(function: Callable[..., Any], key: jax.Array, *args: Any, samples: 
         >>> result.mean.shape, result.entropy().shape
         ((33, 129), (33,))
     """
+    arguments.function("mc_apply", "function", function)
     key = arguments.single_key("mc_apply", key)
     samples = arguments.count("mc_apply", "samples", samples)
     keys = jax.random.split(key, samples)

@@ -8,6 +8,7 @@ from flaxnoise.affine.shard import linear_index as linear_index
 from flaxnoise.affine.shard import located as located
 from flaxnoise.affine.shard import shard_of as shard_of
 from flaxnoise.affine.shard import whole_arrays as whole_arrays
+from flaxnoise.affine.weak import weakly_typed_as as weakly_typed_as
 
 __all__ = [
     "affine",
@@ -19,5 +20,6 @@ __all__ = [
     "located",
     "lowering",
     "shard_of",
+    "weakly_typed_as",
     "whole_arrays",
 ]

@@ -70,6 +70,9 @@ def fold_in_axes(key: jax.Array, axes: str | Sequence[str]) -> jax.Array:
     Returns:
         A key.
 
+    Raises:
+        TypeError: axes are not names.
+
     Example:
         >>> from jax.sharding import PartitionSpec as P
         >>> def local(key, x):
@@ -78,7 +81,12 @@ def fold_in_axes(key: jax.Array, axes: str | Sequence[str]) -> jax.Array:
         >>> cut = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data"))
         >>> y = cut(key, x)
     """
-    return jax.random.fold_in(key, lax.axis_index(mesh_axes(axes)))
+    names = (axes,) if isinstance(axes, str) else axes
+    if not (isinstance(names, Sequence) and all(isinstance(name, str) for name in names)):
+        raise TypeError(
+            f"fold_in_axes: axes must be the name of a mesh axis or several, got {axes!r}."
+        )
+    return jax.random.fold_in(key, lax.axis_index(tuple(names)))
 
 
 def located(

@@ -1,8 +1,13 @@
 """Arguments, checked once for every function and layer, with one text for each mistake."""
 
+from flaxnoise.arguments.arrays import as_numpy as as_numpy
+from flaxnoise.arguments.arrays import fitting as fitting
 from flaxnoise.arguments.arrays import floating as floating
 from flaxnoise.arguments.arrays import inexact as inexact
 from flaxnoise.arguments.arrays import integers as integers
+from flaxnoise.arguments.arrays import on_host as on_host
+from flaxnoise.arguments.arrays import short as short
+from flaxnoise.arguments.arrays import unconverted_integers as unconverted_integers
 from flaxnoise.arguments.keys import key_batch as key_batch
 from flaxnoise.arguments.keys import key_words as key_words
 from flaxnoise.arguments.keys import single_key as single_key
@@ -17,6 +22,8 @@ from flaxnoise.arguments.shapes import at_least_dimensions as at_least_dimension
 from flaxnoise.arguments.shapes import broadcastable as broadcastable
 from flaxnoise.arguments.shapes import count as count
 from flaxnoise.arguments.shapes import dimensions as dimensions
+from flaxnoise.arguments.shapes import flag as flag
+from flaxnoise.arguments.shapes import function as function
 from flaxnoise.arguments.shapes import of_shape as of_shape
 from flaxnoise.arguments.shapes import one_of as one_of
 from flaxnoise.arguments.shapes import sides as sides

@@ -1,4 +1,4 @@
-"""Arrays: what noise can be applied to."""
+"""Checks of arrays: what noise can be applied to."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from jax.core import Tracer
 
 
-def inexact(owner: str, x: Any, *, complex_too: bool) -> jax.Array:
+def inexact(owner: str, x: Any, *, complex_too: bool, name: str = "x") -> jax.Array:
     """x as an array that noise can be applied to.
 
     Raises:
@@ -16,16 +16,16 @@ def inexact(owner: str, x: Any, *, complex_too: bool) -> jax.Array:
     """
     try:
         x = jnp.asarray(x)
-    except (TypeError, ValueError):
-        raise TypeError(f"{owner}: x must be an array, got {short(x)}.") from None
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{owner}: {name} must be an array, got {short(x)}.") from None
     if jnp.issubdtype(x.dtype, jnp.floating):
         return x
     if not jnp.issubdtype(x.dtype, jnp.complexfloating):
         allowed = "floating or complex" if complex_too else "floating"
-        raise TypeError(f"{owner}: x must be {allowed}, got {short(x)}.")
+        raise TypeError(f"{owner}: {name} must be {allowed}, got {short(x)}.")
     if not complex_too:
         raise TypeError(
-            f"{owner}: x must be floating, got {short(x)}. Complex noise is not offered; "
+            f"{owner}: {name} must be floating, got {short(x)}. Complex noise is not offered; "
             "add noise to the real and imaginary parts, each with a key of its own."
         )
     return x
@@ -35,38 +35,103 @@ def floating(owner: str, name: str, value: Any) -> jax.Array:
     """A floating array.
 
     Raises:
-        TypeError: of another dtype, or no array.
+        TypeError: not an array, or one of another dtype.
     """
-    dtype = getattr(value, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+    try:
+        array = jnp.asarray(value) if hasattr(value, "shape") else None
+    except (TypeError, ValueError):
+        array = None
+    if array is None or not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"{owner}: {name} must be a floating array, got {short(value)}.")
-    return jnp.asarray(value)
+    return array
 
 
 def integers(owner: str, name: str, value: Any, like: Any = None) -> jax.Array:
-    """An array of integers, of a dtype that must hold them if one is given.
+    """An array of integers, none of them narrowed.
+
+    Args:
+        owner: the function that asks.
+        name: of the argument.
+        value: the argument.
+        like: the dtype of the result; by default the one that JAX gives to such an array, which
+            has 32 bits unless jax_enable_x64 is set.
 
     Raises:
         TypeError: not integers.
-        ValueError: out of the dtype's range.
+        ValueError: a value that is known does not fit into the dtype.
     """
-    known = value if isinstance(value, jax.Array) else np.asarray(value)
-    if known.size == 0 and not isinstance(value, jax.Array | np.ndarray):
-        known = known.astype(np.int32)
-    if not jnp.issubdtype(known.dtype, jnp.integer):
+    known = unconverted_integers(owner, name, value)
+    own = jax.dtypes.canonicalize_dtype(known.dtype)
+    dtype = jnp.dtype(own if like is None else like)
+    if on_host(known):
+        values = np.asarray(known)
+        wrong = values[~fitting(values, dtype)]
+        if wrong.size:
+            remedy = " Set jax_enable_x64 for 64-bit integers." if like is None else ""
+            raise ValueError(f"{owner}: {name} must fit into {dtype}, got {wrong[0]}.{remedy}")
+    return jnp.asarray(known) if known.dtype == dtype else jnp.asarray(known, dtype)
+
+
+def unconverted_integers(owner: str, name: str, value: Any) -> jax.Array | np.ndarray:
+    """An array of integers: JAX's where value is one, else NumPy's, with all of their bits.
+
+    Raises:
+        TypeError: not integers.
+        ValueError: an integer of more than 64 bits.
+    """
+    if isinstance(value, jax.Array):
+        known = value
+    else:
+        known = as_numpy(value)
+        if known is not None and known.dtype == object and _are_integers(known):
+            raise ValueError(f"{owner}: {name} must fit into 64 bits, got {short(value)}.")
+        if known is not None and known.size == 0 and not isinstance(value, np.ndarray):
+            known = known.astype(np.int32)
+    if known is None or not jnp.issubdtype(known.dtype, jnp.integer):
         raise TypeError(f"{owner}: {name} must be integers, got {short(value)}.")
-    if like is None:
-        return jnp.asarray(known)
-    if not isinstance(value, Tracer):
-        range_ = jnp.iinfo(like)
-        if np.any((np.asarray(known) < range_.min) | (np.asarray(known) > range_.max)):
-            raise ValueError(f"{owner}: {name} must fit into {like}, got {value}.")
-    return jnp.asarray(known, like)
+    return known
+
+
+def fitting(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """Which integers a dtype can hold."""
+    limits = jnp.iinfo(dtype)
+    return (values >= limits.min) & (values <= limits.max)
+
+
+def on_host(value: Any) -> bool:
+    """Whether the values can be read here and now, without a transfer from a device.
+
+    Those of a traced array cannot, nor those of an array on a GPU or TPU, nor those of an array of
+    which another process has a part.
+    """
+    if isinstance(value, Tracer):
+        return False
+    if isinstance(value, jax.Array):
+        return value.is_fully_addressable and all(
+            device.platform == "cpu" for device in value.devices()
+        )
+    return True
 
 
 def short(value: Any) -> str:
-    """A value as messages name it."""
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
+    """A value as messages show it."""
+    if isinstance(value, jax.Array | np.ndarray | np.generic):
         return f"{value.dtype}[{','.join(map(str, value.shape))}]"
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:60]}… of type {type(value).__name__}"
+    kind = type(value).__name__
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a message about one mistake must not raise another
+        return f"an object of type {kind}"
+    return text if len(text) <= 80 else f"{text[:60]}… of type {kind}"
+
+
+def as_numpy(value: Any) -> np.ndarray | None:
+    """A number, list or array as NumPy sees it; None if it is none of these."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, OverflowError, AttributeError):
+        return None
+
+
+def _are_integers(values: np.ndarray) -> bool:
+    return all(isinstance(each, int) and not isinstance(each, bool) for each in values.ravel())

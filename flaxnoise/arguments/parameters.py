@@ -1,4 +1,9 @@
-"""Rates, standard deviations and other numbers, checked where they are known."""
+"""Checks of rates, standard deviations and other numbers.
+
+Values are checked where they are on the host: Python and NumPy numbers, and arrays of JAX on CPU.
+Traced ones, and those on a GPU or TPU, which a check would have to wait for, are not. Where a
+shape of None is given, it is not known yet and not checked.
+"""
 
 import math
 import numbers
@@ -8,20 +13,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
-from flaxnoise.arguments.arrays import short
+from flaxnoise.arguments.arrays import as_numpy, on_host, short
 from flaxnoise.arguments.shapes import broadcastable
 
 
-def rate(owner: str, value: Any, shape: Sequence[Any], *, below_one: bool = False) -> Any:
+def rate(owner: str, value: Any, shape: Sequence[Any] | None, *, below_one: bool = False) -> Any:
     """A rate that broadcasts to a shape; its values are checked where they are known.
 
     Raises:
         TypeError: not a real number or array of them.
         ValueError: outside [0, 1], or equal to 1 where that is excluded; or does not broadcast.
     """
-    known = _real(owner, "rate", value, shape)
+    value, known = _real(owner, "rate", value, shape)
     if known is None:
         return value
     if not np.all((known >= 0) & (known <= 1)):
@@ -42,36 +46,35 @@ def static_rate(owner: str, value: Any) -> float:
     """A rate that must be one number, known while tracing.
 
     Raises:
-        TypeError: traced, or not one real number.
+        TypeError: traced, or on an accelerator, or not one real number.
         ValueError: outside [0, 1].
     """
-    if isinstance(value, Tracer):
+    if not on_host(value):
         raise TypeError(f"{owner}: rate must be known while tracing, got {short(value)}.")
-    rate(owner, value, ())
-    return float(value)
+    return float(rate(owner, value, ()))
 
 
-def nonnegative(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
+def nonnegative(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
     """A finite number ≥ 0, or an array of them that broadcasts to a shape, checked where known.
 
     Raises:
         TypeError: not a real number or array of them.
         ValueError: negative or not finite; or does not broadcast.
     """
-    known = _real(owner, name, value, shape)
+    value, known = _real(owner, name, value, shape)
     if known is not None and not np.all((known >= 0) & (known <= _largest())):
         raise ValueError(f"{owner}: {name} must be finite and ≥ 0, got {_value(known)}.")
     return value
 
 
-def positive(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
+def positive(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
     """A finite number above 0, or an array of them that broadcasts to a shape, checked where known.
 
     Raises:
         TypeError: not a real number or array of them.
         ValueError: not above 0 or not finite; or does not broadcast.
     """
-    known = _real(owner, name, value, shape)
+    value, known = _real(owner, name, value, shape)
     if known is not None and not np.all((known > 0) & (known <= _largest())):
         raise ValueError(f"{owner}: {name} must be finite and > 0, got {_value(known)}.")
     return value
@@ -82,54 +85,58 @@ def is_zero(value: Any) -> bool:
     return isinstance(value, numbers.Real) and value == 0
 
 
-def finite(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
+def finite(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
     """A finite number, or an array of them that broadcasts to a shape, checked where known.
 
     Raises:
         TypeError: not a real number or array of them.
         ValueError: not finite; or does not broadcast.
     """
-    known = _real(owner, name, value, shape)
+    value, known = _real(owner, name, value, shape)
     if known is not None and not np.all(np.abs(known) <= _largest()):
         raise ValueError(f"{owner}: {name} must be finite, got {_value(known)}.")
     return value
 
 
-def real(owner: str, name: str, value: Any, shape: Sequence[Any]) -> Any:
+def real(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
     """A real number, infinite ones included, or an array of them that broadcasts to a shape.
 
     Raises:
         TypeError: not a real number or array of them.
         ValueError: NaN; or does not broadcast.
     """
-    known = _real(owner, name, value, shape)
+    value, known = _real(owner, name, value, shape)
     if known is not None and np.any(np.isnan(known)):
         raise ValueError(f"{owner}: {name} must be a number, got {_value(known)}.")
     return value
 
 
-def _real(owner: str, name: str, value: Any, shape: Sequence[Any]) -> np.ndarray | None:
-    """The values where they are known, None where they are traced."""
-    number = value if isinstance(value, jax.Array) else _array(value)
+def _real(
+    owner: str, name: str, value: Any, shape: Sequence[Any] | None
+) -> tuple[Any, np.ndarray | None]:
+    """The value, a Python integer as a float; and what it holds, or None if that is not checked."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = _as_float(value)
+    number = value if isinstance(value, jax.Array) else as_numpy(value)
     if number is None or not (
         jnp.issubdtype(number.dtype, jnp.floating) or jnp.issubdtype(number.dtype, jnp.integer)
     ):
         raise TypeError(f"{owner}: {name} must be a real number, got {short(value)}.")
-    broadcastable(owner, name, number.shape, tuple(shape))
-    return None if isinstance(number, Tracer) else np.asarray(number).astype(np.float64)
+    if shape is not None:
+        broadcastable(owner, name, number.shape, tuple(shape))
+    return value, np.asarray(number).astype(np.float64) if on_host(number) else None
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _largest() -> float:
     """What is above it is infinite to JAX."""
     return float(jnp.finfo(jnp.result_type(float)).max)
-
-
-def _array(value: Any) -> np.ndarray | None:
-    """A number, list or array as NumPy sees it; None if it is nothing of that."""
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _value(known: np.ndarray) -> str:

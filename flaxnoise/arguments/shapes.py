@@ -1,42 +1,45 @@
-"""Shapes and dimensions."""
+"""Checks of shapes, dimensions and options."""
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from flaxnoise.arguments.arrays import short
 from flaxnoise.stream.sizes import is_one
 
 
-def dimensions(owner: str, broadcast_dims: int | Sequence[int], rank: int) -> tuple[int, ...]:
-    """broadcast_dims as sorted non-negative dimensions.
+def dimensions(
+    owner: str, broadcast_dims: int | Sequence[int], rank: int | None
+) -> tuple[int, ...]:
+    """broadcast_dims as sorted non-negative dimensions; as they are where the rank is not known.
 
     Raises:
         TypeError: not integers.
         ValueError: out of range, or one dimension named twice.
     """
-    given = broadcast_dims if isinstance(broadcast_dims, Iterable) else (broadcast_dims,)
     try:
-        given = tuple(given)
-        if any(isinstance(dim, bool | str) for dim in given):
+        given = _each(broadcast_dims)
+        if any(isinstance(dim, bool) for dim in given):
             raise TypeError
         dims = [operator.index(dim) for dim in given]
-    except TypeError:
+    except (TypeError, AttributeError):
         raise TypeError(
             f"{owner}: broadcast_dims must be an integer or a sequence of them, "
-            f"got {broadcast_dims!r}."
+            f"got {short(broadcast_dims)}."
         ) from None
     for dim in dims:
-        if not -rank <= dim < rank:
+        if rank is not None and not -rank <= dim < rank:
             raise ValueError(
-                f"{owner}: broadcast_dims must be dimensions of x, which has {rank}, got {dim}."
+                f"{owner}: broadcast_dims must be dimensions of x, which has {rank}, "
+                f"got {short(dim)}."
             )
-    normal = sorted(dim % rank for dim in dims)
+    normal = sorted(dims if rank is None else (dim % rank for dim in dims))
     if len(set(normal)) < len(normal):
         raise ValueError(
-            f"{owner}: broadcast_dims must not repeat a dimension, got {broadcast_dims!r}."
+            f"{owner}: broadcast_dims must not repeat a dimension, got {short(broadcast_dims)}."
         )
     return tuple(normal)
 
@@ -48,9 +51,11 @@ def sides(owner: str, name: str, value: Any, number: int) -> tuple[int, ...]:
         TypeError: not integers.
         ValueError: too small, or too few or too many.
     """
-    given = tuple(value) if isinstance(value, Sequence) else (value,) * number
+    given = _each(value)
+    if len(given) == 1 and given[0] is value:
+        given = given * number
     if len(given) != number:
-        raise ValueError(f"{owner}: {name} must be one integer or {number}, got {value!r}.")
+        raise ValueError(f"{owner}: {name} must be one integer or {number}, got {short(value)}.")
     return tuple(count(owner, name, side) for side in given)
 
 
@@ -65,10 +70,10 @@ def count(owner: str, name: str, value: Any, least: int = 1) -> int:
         if isinstance(value, bool):
             raise TypeError
         number = operator.index(value)
-    except TypeError:
+    except (TypeError, AttributeError):
         raise TypeError(f"{owner}: {name} must be an integer, got {short(value)}.") from None
     if number < least:
-        raise ValueError(f"{owner}: {name} must be at least {least}, got {number}.")
+        raise ValueError(f"{owner}: {name} must be at least {least}, got {short(number)}.")
     return number
 
 
@@ -78,26 +83,48 @@ def one_of(owner: str, name: str, value: Any, allowed: Sequence[str]) -> Any:
     Raises:
         ValueError: another one.
     """
-    if value not in allowed:
+    if not (isinstance(value, str) and value in allowed):
         words = " or ".join(map(repr, allowed))
-        raise ValueError(f"{owner}: {name} must be {words}, got {value!r}.")
+        raise ValueError(f"{owner}: {name} must be {words}, got {short(value)}.")
     return value
 
 
-def at_least_dimensions(owner: str, x: jax.Array, rank: int) -> None:
-    """Demands that x has as many dimensions as the function speaks of.
+def flag(owner: str, name: str, value: Any) -> bool:
+    """True or False.
+
+    Raises:
+        TypeError: something else, which may be traced.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{owner}: {name} must be True or False, got {short(value)}.")
+    return bool(value)
+
+
+def function(owner: str, name: str, value: Any) -> Any:
+    """Something that can be called.
+
+    Raises:
+        TypeError: it cannot.
+    """
+    if not callable(value):
+        raise TypeError(f"{owner}: {name} must be a function, got {short(value)}.")
+    return value
+
+
+def at_least_dimensions(owner: str, x: jax.Array, rank: int, name: str = "x") -> None:
+    """Checks that x has as many dimensions as the function needs.
 
     Raises:
         ValueError: it has fewer.
     """
     if x.ndim < rank:
         raise ValueError(
-            f"{owner}: x must have at least {rank} dimensions, got the shape {x.shape}."
+            f"{owner}: {name} must have at least {rank} dimensions, got the shape {x.shape}."
         )
 
 
 def of_shape(owner: str, name: str, value: jax.Array, shape: tuple[int, ...]) -> None:
-    """Demands a shape.
+    """Checks a shape.
 
     Raises:
         ValueError: another one.
@@ -107,7 +134,7 @@ def of_shape(owner: str, name: str, value: jax.Array, shape: tuple[int, ...]) ->
 
 
 def broadcastable(owner: str, name: str, own: tuple[Any, ...], shape: tuple[Any, ...]) -> None:
-    """Demands that a shape broadcasts to another.
+    """Checks that a shape broadcasts to another.
 
     Raises:
         ValueError: it does not.
@@ -125,3 +152,10 @@ def broadcasts(own: tuple[Any, ...], shape: tuple[Any, ...]) -> bool:
         return False
     pairs = zip(reversed(own), reversed(shape), strict=False)
     return all(is_one(a) or a == b for a, b in pairs)
+
+
+def _each(value: Any) -> tuple[Any, ...]:
+    """The items of a list, tuple or array; a tuple of the value itself if it is none of these."""
+    if isinstance(value, str | bytes | Mapping) or getattr(value, "ndim", 1) == 0:
+        return (value,)
+    return tuple(value) if isinstance(value, Iterable) else (value,)

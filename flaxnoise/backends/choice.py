@@ -1,7 +1,9 @@
 """Which backend serves: forced by the user, or chosen for the platform at lowering."""
 
 import contextlib
+import functools
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -119,8 +121,21 @@ def form(platform: str, forced: str | None, **params: Any) -> Form:
         if reason is not None:
             raise NotImplementedError(f"backend {forced!r} cannot serve this call: {reason}")
         return BACKENDS[forced].form
+    if platform == "cpu" and not params["exported"]:
+        _warn_once(BACKENDS["cpu"].missing())
     able = (b for b in BACKENDS.values() if _why_not(b, platform, params) is None)
     return next(b.form for b in able if b.is_faster(**params))
+
+
+@functools.cache
+def _warn_once(missing: str | None) -> None:
+    if missing is not None:
+        warnings.warn(
+            f"flaxnoise: the same noise comes from XLA, several times slower: the kernel for CPUs "
+            f"cannot be used, as {missing} {ENVIRONMENT}=xla silences this warning.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _why_not(entry: Backend, platform: str, params: dict[str, Any]) -> str | None:

@@ -10,6 +10,12 @@ from pathlib import Path
 import jax
 
 LIBRARY = "flaxnoise_cpu.so"
+REASON = "flaxnoise_cpu.txt"  # left by the build in the library's place
+AGAIN = (
+    "With a C++17 compiler for x86-64 or arm64, "
+    "FLAXNOISE_KERNEL=1 pip install --no-cache-dir --force-reinstall --no-deps flaxnoise "
+    "installs it, or fails and shows why."
+)
 TARGET = "flaxnoise_affine"
 ENVIRONMENT = "FLAXNOISE_SIMD"
 
@@ -63,38 +69,60 @@ def _library() -> ctypes.CDLL:
 @functools.cache
 def _load() -> tuple[ctypes.CDLL | None, str | None]:
     """The library, registered with XLA, or the reason why it is not there."""
-    # An editable installation has two folders: the sources', and the one with what was built.
-    folders = sys.modules["flaxnoise.backends"].__path__
-    paths = [Path(folder) / LIBRARY for folder in folders]
-    path = next((path for path in paths if path.exists()), None)
+    path = _installed(LIBRARY)
     if path is None:
-        return None, (
-            "its library was not built when flaxnoise was installed. With a C++17 compiler for "
-            "x86-64 or arm64 at hand, install flaxnoise again."
-        )
+        return None, _not_built()
     try:
         library = ctypes.CDLL(str(path))
+        for name in ("flaxnoise_kinds", "flaxnoise_targets", "flaxnoise_target"):
+            getattr(library, name).restype = ctypes.c_char_p
+        built = (library.flaxnoise_ffi_major(), library.flaxnoise_ffi_minor())
+        handler, _ = library.flaxnoise_affine, library.flaxnoise_use_target
     except OSError as error:
-        return None, f"its library cannot be loaded: {error}"
-    for name in ("flaxnoise_kinds", "flaxnoise_targets", "flaxnoise_target"):
-        getattr(library, name).restype = ctypes.c_char_p
-    built = (library.flaxnoise_ffi_major(), library.flaxnoise_ffi_minor())
-    ours = _interface_version()
+        return None, f"its library cannot be loaded: {error}. {AGAIN}"
+    except AttributeError as error:
+        return None, f"its library is that of another version of flaxnoise: {error}. {AGAIN}"
+    try:
+        ours = _interface_version()
+    except (OSError, RuntimeError) as error:
+        return None, (
+            "this jaxlib has no C headers, which tell whether the library fits it: "
+            f"{error}. Install jaxlib again."
+        )
     if built[0] != ours[0] or built[1] > ours[1]:
         return None, (
             f"its library was built for version {built[0]}.{built[1]} of XLA's foreign function "
-            f"interface, and this jaxlib has {ours[0]}.{ours[1]}. Install flaxnoise again."
+            f"interface, and this jaxlib has {ours[0]}.{ours[1]}. {AGAIN}"
         )
     wanted = os.environ.get(ENVIRONMENT)
     if wanted:
         _use(library, wanted, ENVIRONMENT)
-    handler = jax.ffi.pycapsule(library.flaxnoise_affine)
-    jax.ffi.register_ffi_target(TARGET, handler, platform="cpu")
+    try:
+        jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(handler), platform="cpu")
+    except (RuntimeError, ValueError) as error:  # XLA's own check of what it is given
+        return None, f"XLA refuses its library: {error}. {AGAIN}"
     return library, None
 
 
+def _installed(name: str) -> Path | None:
+    # An editable installation has two folders: the sources', and the one with what was built.
+    paths = [Path(folder) / name for folder in sys.modules["flaxnoise.backends"].__path__]
+    return next((path for path in paths if path.exists()), None)
+
+
+def _not_built() -> str:
+    """With the reason that the build left, where it did not break off."""
+    note = _installed(REASON)
+    reason = f": {note.read_text().strip()}" if note else ""
+    return f"its library was not built when flaxnoise was installed{reason}. {AGAIN}"
+
+
 def _interface_version() -> tuple[int, int]:
-    """(major, minor) of the foreign function interface, from the headers that come with jaxlib."""
+    """(major, minor) of the foreign function interface, from the headers that come with jaxlib.
+
+    Raises:
+        OSError: there are none.
+    """
     header = Path(jax.ffi.include_dir(), "xla", "ffi", "api", "c_api.h").read_text()
     major, minor = (
         re.search(rf"#define XLA_FFI_API_{part} (\d+)", header) for part in ("MAJOR", "MINOR")

@@ -33,22 +33,22 @@ def uniform_noise(
 ) -> jax.Array:
     """Adds uniform noise: y = x + scale·n, n ~ U(−1, 1), both ends excluded.
 
-    Its standard deviation is scale/√3. With scale = ½ it stands for the rounding of x in learned
+    Its standard deviation is scale/√3. With scale = ½ it models the rounding of x in learned
     compression (Ballé et al., "End-to-end optimized image compression", ICLR 2017).
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating array of any shape.
         scale: half the width of the interval, in units of x, finite and ≥ 0; a number, or an array
-            that broadcasts to x. May be traced or learned: it has a true gradient. A traced one is
-            not checked: where it is not finite it counts as 0.
+            that broadcasts to x. May be traced or learned: it has a true gradient. One that is
+            traced or on an accelerator is not checked: where it is not finite it counts as 0.
         broadcast_dims: dimensions along which the noise is shared.
 
     Returns:
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating, scale is not real, broadcast_dims are not
+        TypeError: key is not a key, x is not floating, scale is not real, broadcast_dims are not
             integers.
         ValueError: scale negative, not finite or not broadcastable to x, a batch of keys,
             broadcast_dims out of range or repeated.
@@ -83,7 +83,7 @@ def multiplicative_uniform(
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, scale is not real, broadcast_dims
+        TypeError: key is not a key, x is not floating or complex, scale is not real, broadcast_dims
             are not integers.
         ValueError: scale negative, not finite or not broadcastable to x, a batch of keys,
             broadcast_dims out of range or repeated.
@@ -119,7 +119,7 @@ def laplace_noise(
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating, scale is not real, broadcast_dims are not
+        TypeError: key is not a key, x is not floating, scale is not real, broadcast_dims are not
             integers.
         ValueError: scale negative, not finite or not broadcastable to x, a batch of keys,
             broadcast_dims out of range or repeated.
@@ -150,17 +150,17 @@ def salt_and_pepper_noise(
         x: floating array of any shape.
         rate: share of the elements replaced, in [0, 1], as in ``dropout``. Has no gradient.
         low: value of the pepper: finite; a number, or an array that broadcasts to x. May be traced
-            or learned: it has a true gradient. A traced one is not checked: where it is not finite
-            it counts as 0.
-        high: value of the salt, likewise.
+            or learned: it has a true gradient. One that is traced or on an accelerator is not
+            checked: where it is not finite it counts as 0.
+        high: value of the salt, as ``low``.
         broadcast_dims: dimensions along which the choice is shared.
 
     Returns:
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating, rate, low or high is not real, broadcast_dims
-            are not integers.
+        TypeError: key is not a key, x is not floating, rate, low or high is not real,
+            broadcast_dims are not integers.
         ValueError: rate outside [0, 1], low or high not finite, one of them not broadcastable to x,
             a batch of keys, broadcast_dims out of range or repeated.
 
@@ -170,8 +170,8 @@ def salt_and_pepper_noise(
     owner = "salt_and_pepper_noise"
     x = arguments.inexact(owner, x, complex_too=False)
     arguments.rate(owner, rate, x.shape)
-    arguments.finite(owner, "low", low, x.shape)
-    arguments.finite(owner, "high", high, x.shape)
+    low = arguments.finite(owner, "low", low, x.shape)
+    high = arguments.finite(owner, "high", high, x.shape)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
     key = arguments.single_key(owner, key)
     return x if arguments.is_zero(rate) else _salt_and_pepper(key, x, rate, low, high, dims)
@@ -187,7 +187,7 @@ def _scaled(
     coefficient: str,
 ) -> jax.Array:
     x = arguments.inexact(owner, x, complex_too=coefficient == "b")
-    arguments.nonnegative(owner, "scale", scale, x.shape)
+    scale = arguments.nonnegative(owner, "scale", scale, x.shape)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
     key = arguments.single_key(owner, key)
     return x if arguments.is_zero(scale) else _apply(key, x, scale, kind, dims, coefficient)
@@ -214,7 +214,7 @@ def _salt_and_pepper(
     high: jax.Array,
     dims: tuple[int, ...],
 ) -> jax.Array:
-    # One number an element: what is dropped at half the rate is dropped at the whole one, too.
+    # An element has one number: what half the rate drops, the full rate drops too.
     whole, _ = bernoulli(rate, dtype=precision(x))
     half, _ = bernoulli(jnp.where(rate < 1, rate, 1) / 2, dtype=precision(x))
     high, low = (finite(value, precision(x)) for value in (high, low))

@@ -43,7 +43,7 @@ def alpha_dropout(
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating, rate is not real, broadcast_dims are not
+        TypeError: key is not a key, x is not floating, rate is not real, broadcast_dims are not
             integers.
         ValueError: rate outside [0, 1] or not broadcastable to x, a batch of keys, broadcast_dims
             out of range or repeated.
@@ -73,7 +73,7 @@ def feature_alpha_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLi
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating, rate is not real.
+        TypeError: key is not a key, x is not floating, rate is not real.
         ValueError: x has fewer than 2 dimensions, rate outside [0, 1] or not broadcastable to x, a
             batch of keys.
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import affine, linear_index, shard_of
+from flaxnoise.affine import affine, linear_index, shard_of, weakly_typed_as
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import explicit_sharding, precision
@@ -75,18 +75,18 @@ def drop_block_2d(
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating or complex array [*batch, height, width, features].
-        rate: share dropped, in [0, 1]; a number. May be traced; then it is not checked: below 0
-            counts as 0, above 1 and NaN as 1. Has no gradient.
+        rate: share dropped, in [0, 1]; a number. May be traced; one that is traced or on an
+            accelerator is not checked: below 0 counts as 0, above 1 and NaN as 1. Has no gradient.
         block_size: side of a block; one number or one for each dimension of space.
 
     Returns:
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, rate is not real, block_size is not
-            made of integers.
-        ValueError: x has too few dimensions, rate outside [0, 1] or no scalar, block_size below 1
-            or of the wrong length, a batch of keys.
+        TypeError: key is not a key, x is not floating or complex, rate is not real, block_size is
+            not made of integers.
+        ValueError: x has too few dimensions, rate outside [0, 1] or not a scalar, block_size below
+            1 or of the wrong length, a batch of keys.
 
     Example:
         >>> y = flaxnoise.drop_block_2d(key, jnp.ones((4, 17, 17, 3)), 0.2, block_size=5)
@@ -161,7 +161,8 @@ def _multiplied(
         factor = jax.sharding.reshard(factor, sharding)
     wide = x if jnp.issubdtype(x.dtype, jnp.complexfloating) else x.astype(factor.dtype)
     part = (wide * factor.astype(wide.dtype)).astype(x.dtype)
-    return jnp.where(factor == 0, jnp.zeros((), x.dtype), jnp.where(factor == 1, x, part))
+    y = jnp.where(factor == 0, jnp.zeros((), x.dtype), jnp.where(factor == 1, x, part))
+    return weakly_typed_as(y, x)
 
 
 class _Maps(NamedTuple):

@@ -29,7 +29,7 @@ def drop_path(
     """Drops whole rows, or the whole batch, and scales the rest: y = x·keep/P(keep).
 
     For the branch of a residual block, ``x + drop_path(key, branch(x), rate)``. One mask entry for
-    each index of dimension 0, or one in all.
+    each index of dimension 0, or a single one.
 
     Huang et al., "Deep networks with stochastic depth", ECCV 2016; timm's DropPath, torchvision's
     StochasticDepth.
@@ -45,7 +45,7 @@ def drop_path(
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, rate is not real.
+        TypeError: key is not a key, x is not floating or complex, rate is not real.
         ValueError: x has no dimensions where rows are dropped, mode is something else, rate outside
             [0, 1] or not broadcastable to x, a batch of keys.
 
@@ -58,13 +58,14 @@ def drop_path(
     arguments.rate("drop_path", rate, x.shape)
     dims = tuple(range(1 if mode == "row" else 0, x.ndim))
     key = arguments.single_key("drop_path", key)
-    return x if arguments.is_zero(rate) else _drop_path(key, x, rate, dims, bool(scale))
+    scale = arguments.flag("drop_path", "scale", scale)
+    return x if arguments.is_zero(rate) else _drop_path(key, x, rate, dims, scale)
 
 
 def linear_rates(rate: jax.typing.ArrayLike, depth: int) -> list[jax.typing.ArrayLike]:
-    """Gives each block its rate, growing linearly with depth: rateᵢ = rate·i/(depth − 1).
+    """Computes a rate for each block that grows linearly with depth: rateᵢ = rate·i/(depth − 1).
 
-    The first block is never dropped and the last has the whole rate, as in timm and Swin.
+    The first block is never dropped and the last has the full rate, as in timm and Swin.
 
     Args:
         rate: of the last block; a number, or a traced one.
@@ -74,7 +75,7 @@ def linear_rates(rate: jax.typing.ArrayLike, depth: int) -> list[jax.typing.Arra
         The rates, of rate's own type.
 
     Raises:
-        TypeError: depth is no integer, or rate is not real.
+        TypeError: depth is not an integer, or rate is not real.
         ValueError: depth below 1, or rate outside [0, 1].
 
     Example:
@@ -107,7 +108,7 @@ def residual_drop_path(
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
-        branch: maps rows to rows of the same shape and dtype; must treat each row by itself.
+        branch: maps rows to rows of the same shape and dtype; must treat each row independently.
         x: floating or complex array, rows first.
         rate: share of the rows dropped, in [0, 1]; a number that is known while tracing.
 
@@ -115,8 +116,8 @@ def residual_drop_path(
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, rate is no number, or traced; branch
-            changes the dtype.
+        TypeError: key is not a key, x is not floating or complex, rate is not a number or is
+            traced; branch changes the dtype.
         ValueError: x has no dimensions, rate outside [0, 1], a batch of keys, or branch changes the
             shape.
         NotImplementedError: under ``local_shard``.
@@ -129,6 +130,7 @@ def residual_drop_path(
     x = arguments.inexact(owner, x, complex_too=True)
     arguments.at_least_dimensions(owner, x, 1)
     rate = arguments.static_rate(owner, rate)
+    arguments.function(owner, "branch", branch)
     if is_shard():
         raise NotImplementedError(
             f"{owner}: must not be called under local_shard, as it chooses among all rows; use "
@@ -158,6 +160,8 @@ def rows_kept(rows: int, rate: float) -> int:
 
 def _branch(owner: str, branch: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
     y = branch(x)
+    if not isinstance(y, jax.Array):
+        raise TypeError(f"{owner}: branch must give an array, got {arguments.short(y)}.")
     if y.shape != x.shape:
         raise ValueError(
             f"{owner}: branch must keep the shape {x.shape} of its rows, got {y.shape}."

@@ -35,16 +35,16 @@ def dropout(
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating or complex array of any shape.
         rate: share of the elements dropped, in [0, 1]; a number, or an array that broadcasts to x.
-            May be traced; a traced rate is not checked: below 0 counts as 0, above 1 and NaN as 1.
-            Has no gradient.
+            May be traced; a rate that is traced or on an accelerator is not checked: below 0 counts
+            as 0, above 1 and NaN as 1. Has no gradient.
         broadcast_dims: dimensions along which the mask is shared.
 
     Returns:
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, rate is not real, broadcast_dims are
-            not integers.
+        TypeError: key is not a key, x is not floating or complex, rate is not real, broadcast_dims
+            are not integers.
         ValueError: rate outside [0, 1] or not broadcastable to x, a batch of keys, broadcast_dims
             out of range or repeated.
 
@@ -63,8 +63,8 @@ def dropout(
 def spatial_dropout_1d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
     """Drops whole feature maps of sequences: ``dropout`` with a mask shared along time.
 
-    One mask entry for each sequence and feature, so that it serves as locked (variational) dropout
-    of recurrent networks as well. Keras' SpatialDropout1D, torch's Dropout1d with features last.
+    One mask entry for each sequence and feature, which is also the locked (variational) dropout of
+    recurrent networks. Keras' SpatialDropout1D, torch's Dropout1d with features last.
 
     Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015; Gal and
     Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks",
@@ -79,7 +79,7 @@ def spatial_dropout_1d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike)
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, rate is not real.
+        TypeError: key is not a key, x is not floating or complex, rate is not real.
         ValueError: x has too few dimensions, rate outside [0, 1] or not broadcastable to x, a batch
             of keys.
 
@@ -104,7 +104,7 @@ def spatial_dropout_2d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike)
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, rate is not real.
+        TypeError: key is not a key, x is not floating or complex, rate is not real.
         ValueError: x has too few dimensions, rate outside [0, 1] or not broadcastable to x, a batch
             of keys.
 
@@ -129,7 +129,7 @@ def spatial_dropout_3d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike)
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, rate is not real.
+        TypeError: key is not a key, x is not floating or complex, rate is not real.
         ValueError: x has too few dimensions, rate outside [0, 1] or not broadcastable to x, a batch
             of keys.
 

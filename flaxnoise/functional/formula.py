@@ -63,7 +63,7 @@ def apply_at(
 
 
 def explicit_sharding(x: jax.Array) -> jax.sharding.NamedSharding | None:
-    """How x is cut, where that is a part of its type."""
+    """The sharding of x, where it is part of its type (explicit axes)."""
     sharding = jax.typeof(x).sharding
     return sharding if jax.sharding.AxisType.Explicit in sharding.mesh.axis_types else None
 

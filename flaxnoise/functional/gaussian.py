@@ -32,16 +32,17 @@ def gaussian_dropout(
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating or complex array of any shape.
         rate: in [0, 1); a number, or an array that broadcasts to x. May be traced or learned: it
-            has a true gradient (at rate 0, where that is infinite, 0). A traced rate is not
-            checked: below 0 and NaN count as 0, above 1 − 2^-24 as 1 − 2^-24, where s is 4096.
+            has a true gradient (at rate 0, where that is infinite, 0). A rate that is
+            traced or on an accelerator is not checked: below 0 and NaN count as 0, above 1 − 2^-24
+            as 1 − 2^-24, where s is 4096.
         broadcast_dims: dimensions along which the noise is shared.
 
     Returns:
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, rate is not real, broadcast_dims are
-            not integers.
+        TypeError: key is not a key, x is not floating or complex, rate is not real, broadcast_dims
+            are not integers.
         ValueError: rate outside [0, 1) or not broadcastable to x, a batch of keys, broadcast_dims
             out of range or repeated.
 
@@ -69,15 +70,15 @@ def gaussian_noise(
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating array of any shape.
         stddev: standard deviation in units of x, finite and ≥ 0; a number, or an array that
-            broadcasts to x. May be traced or learned: it has a true gradient. A traced one is not
-            checked: where it is not finite it counts as 0.
+            broadcasts to x. May be traced or learned: it has a true gradient. One that is
+            traced or on an accelerator is not checked: where it is not finite it counts as 0.
         broadcast_dims: dimensions along which the noise is shared.
 
     Returns:
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating (complex noise is not offered), stddev is not
+        TypeError: key is not a key, x is not floating (complex noise is not offered), stddev is not
             real, broadcast_dims are not integers.
         ValueError: stddev negative, not finite or not broadcastable to x, a batch of keys,
             broadcast_dims out of range or repeated.
@@ -86,7 +87,7 @@ def gaussian_noise(
         >>> y = flaxnoise.gaussian_noise(key, x, stddev=0.1)
     """
     x = arguments.inexact("gaussian_noise", x, complex_too=False)
-    arguments.nonnegative("gaussian_noise", "stddev", stddev, x.shape)
+    stddev = arguments.nonnegative("gaussian_noise", "stddev", stddev, x.shape)
     dims = arguments.dimensions("gaussian_noise", broadcast_dims, x.ndim)
     key = arguments.single_key("gaussian_noise", key)
     return x if arguments.is_zero(stddev) else _gaussian_noise(key, x, stddev, dims)
@@ -117,8 +118,8 @@ def masked_gaussian_noise(
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating (complex noise is not offered), rate or stddev
-            is not real, broadcast_dims are not integers.
+        TypeError: key is not a key, x is not floating (complex noise is not offered), rate or
+            stddev is not real, broadcast_dims are not integers.
         ValueError: rate outside [0, 1], stddev negative or not finite, one of them not
             broadcastable to x, a batch of keys, broadcast_dims out of range or repeated.
 
@@ -128,7 +129,7 @@ def masked_gaussian_noise(
     owner = "masked_gaussian_noise"
     x = arguments.inexact(owner, x, complex_too=False)
     arguments.rate(owner, rate, x.shape)
-    arguments.nonnegative(owner, "stddev", stddev, x.shape)
+    stddev = arguments.nonnegative(owner, "stddev", stddev, x.shape)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
     key = arguments.single_key(owner, key)
     if arguments.is_zero(rate) or arguments.is_zero(stddev):

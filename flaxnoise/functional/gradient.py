@@ -5,6 +5,7 @@ a tangent: they have a reverse mode only.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,20 +13,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxnoise import arguments
+from flaxnoise.affine import weakly_typed_as
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import Place, apply_at, finite, placed, precision
 
 
 def stop_gradient(x: Any, where: Any = None) -> Any:
-    """Gives x itself forward and no gradient backward: y = x, dy/dx = 0.
+    """Returns x and stops its gradient: y = x, dy/dx = 0.
 
-    Unlike ``dropout`` at rate 1, whose gradient is zero too, but whose output is zeros:
-    stop_gradient freezes what comes before it, dropout at rate 1 removes it.
+    ``dropout`` at rate 1 has a zero gradient as well, but zeros as its output: stop_gradient
+    freezes what comes before it, dropout at rate 1 removes it.
 
     Args:
-        x: an array or a tree of arrays.
-        where: what to stop; by default everything. A function of a leaf's path, such as
-            "encoder/kernel", that tells whether to stop it; or a bool, or an array of bools that
+        x: an array or a tree of arrays: dicts, lists, dataclasses, variables of linen, an nnx.State
+            or nnx.Module.
+        where: what to stop; by default everything. Either a function of a leaf's path that says
+            whether to stop it; a path has one form for every tree, the keys, attributes and indices
+            that lead to the array, such as "encoder/layers/0/kernel", without what nnx.Variable
+            and linen's partitioning boxes put around an array. Or a bool, or an array of bools that
             broadcasts to the leaves, or a tree of such with x's structure: elements where it is
             true.
 
@@ -33,8 +38,9 @@ def stop_gradient(x: Any, where: Any = None) -> Any:
         The same values.
 
     Raises:
-        TypeError: where is not made of bools.
-        ValueError: where has another structure than x, or does not broadcast.
+        TypeError: x is not made of arrays, where is not made of bools.
+        ValueError: where has another structure than x, or does not broadcast, or is a function that
+            is true of none of the paths.
 
     Example:
         >>> y = flaxnoise.stop_gradient(x)
@@ -43,23 +49,21 @@ def stop_gradient(x: Any, where: Any = None) -> Any:
         >>> frozen = flaxnoise.stop_gradient(parameters, lambda path: path.startswith("encoder/"))
     """
     if where is None:
-        return jax.lax.stop_gradient(x)
-    if callable(where):
-        return jax.tree_util.tree_map_with_path(
-            lambda path, leaf: _stopped(leaf, bool(where(_written(path)))), x
-        )
+        return jax.tree.map(_stopped, x)
+    if callable(where) and not hasattr(where, "dtype"):
+        return _stopped_by_path(x, where)
     if jax.tree.structure(where) == jax.tree.structure(0):
-        return jax.tree.map(lambda leaf: _stopped(leaf, where), x)
+        return jax.tree.map(lambda leaf: _stopped_where(leaf, where), x)
     if jax.tree.structure(where) != jax.tree.structure(x):
         raise ValueError(
             "stop_gradient: where must be a function, an array or a tree of x's structure, "
             f"got {jax.tree.structure(where)}."
         )
-    return jax.tree.map(_stopped, x, where)
+    return jax.tree.map(_stopped_where, x, where)
 
 
 def gradient_scale(x: Any, scale: jax.typing.ArrayLike) -> Any:
-    """Gives x itself forward and scales the gradient: y = x, dx = scale·dy.
+    """Returns x and scales its gradient: y = x, dx = scale·dy.
 
     Forward mode scales tangents likewise. Scale 0 gives a zero gradient, even where that of y is
     inf or NaN.
@@ -73,7 +77,7 @@ def gradient_scale(x: Any, scale: jax.typing.ArrayLike) -> Any:
 
     Raises:
         TypeError: x is not floating or complex, scale is not real.
-        ValueError: scale is not finite or no scalar.
+        ValueError: scale is not finite or not a scalar.
 
     Example:
         >>> float(jax.grad(lambda x: flaxnoise.gradient_scale(x, 0.5) ** 2)(3.0))
@@ -83,7 +87,7 @@ def gradient_scale(x: Any, scale: jax.typing.ArrayLike) -> Any:
 
 
 def gradient_reversal(x: Any, scale: jax.typing.ArrayLike = 1.0) -> Any:
-    """Gives x itself forward and reverses the gradient: y = x, dx = −scale·dy.
+    """Returns x and reverses its gradient: y = x, dx = −scale·dy.
 
     In front of a domain classifier it makes the features before it worse for the domain, while
     the classifier gets better. Ganin and Lempitsky, "Unsupervised domain adaptation by
@@ -98,7 +102,7 @@ def gradient_reversal(x: Any, scale: jax.typing.ArrayLike = 1.0) -> Any:
 
     Raises:
         TypeError: x is not floating or complex, scale is not real.
-        ValueError: scale is not finite or no scalar.
+        ValueError: scale is not finite or not a scalar.
 
     Example:
         >>> float(jax.grad(lambda x: flaxnoise.gradient_reversal(x) ** 2)(3.0))
@@ -109,11 +113,10 @@ def gradient_reversal(x: Any, scale: jax.typing.ArrayLike = 1.0) -> Any:
 
 @same_for_every_key(stddev=(0,))
 def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -> jax.Array:
-    """Gives x itself forward and adds normal noise to its gradient: y = x, dx = dy + stddev·n.
+    """Returns x and adds normal noise to its gradient: y = x, dx = dy + stddev·n.
 
-    n ~ N(0, 1) is that of ``gaussian_noise`` with the same key. For noise at one place inside a
-    model. For noise on the gradients of all parameters use optax.add_noise, which needs no change
-    of the model, keeps its own key, and has a schedule.
+    n ~ N(0, 1) is that of ``gaussian_noise`` with the same key. For noise at one point of a model;
+    for noise on the gradients of all parameters see ``flaxnoise.optax.add_noise``.
 
     Neelakantan et al., "Adding gradient noise improves learning for very deep networks", 2015.
 
@@ -126,7 +129,7 @@ def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -
         x.
 
     Raises:
-        TypeError: key is no key, x is not floating, stddev is not real.
+        TypeError: key is not a key, x is not floating, stddev is not real.
         ValueError: stddev negative, not finite or not broadcastable to x, a batch of keys.
 
     Example:
@@ -136,7 +139,7 @@ def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -
         True
     """
     x = arguments.inexact("gradient_noise", x, complex_too=False)
-    arguments.nonnegative("gradient_noise", "stddev", stddev, x.shape)
+    stddev = arguments.nonnegative("gradient_noise", "stddev", stddev, x.shape)
     words, place = placed(arguments.single_key("gradient_noise", key), x, ())
     return _noisy(x, words, finite(stddev, precision(x)), place)
 
@@ -144,7 +147,7 @@ def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -
 def activity_regularization(
     x: jax.Array, l1: jax.typing.ArrayLike = 0.0, l2: jax.typing.ArrayLike = 0.0
 ) -> jax.Array:
-    """Gives x itself forward and a penalty's gradient on top backward: y = x, dx = dy + p′(x).
+    """Returns x and adds a penalty's gradient to its own: y = x, dx = dy + p′(x).
 
     p(x) = l1·|x| + l2·x²; the gradients are those of loss + Σ p(x), whatever the loss, without
     carrying the penalty to it. (A factor on the whole loss, as in loss scaling, does not reach the
@@ -154,14 +157,14 @@ def activity_regularization(
     Args:
         x: floating array of any shape.
         l1: ≥ 0, a number; may be traced. Has no gradient.
-        l2: likewise.
+        l2: as ``l1``.
 
     Returns:
         x.
 
     Raises:
         TypeError: x is not floating, l1 or l2 is not real.
-        ValueError: l1 or l2 is negative, not finite or no scalar.
+        ValueError: l1 or l2 is negative, not finite or not a scalar.
 
     Example:
         >>> float(jax.grad(lambda x: flaxnoise.activity_regularization(x, l1=0.5, l2=0.25))(-2.0))
@@ -169,13 +172,13 @@ def activity_regularization(
     """
     owner = "activity_regularization"
     x = arguments.inexact(owner, x, complex_too=False)
-    arguments.nonnegative(owner, "l1", l1, ())
-    arguments.nonnegative(owner, "l2", l2, ())
+    l1 = arguments.nonnegative(owner, "l1", l1, ())
+    l2 = arguments.nonnegative(owner, "l2", l2, ())
     return _penalised(x, finite(l1, precision(x)), finite(l2, precision(x)))
 
 
 def _scaled(owner: str, x: Any, scale: jax.typing.ArrayLike, sign: int) -> Any:
-    arguments.finite(owner, "scale", scale, ())
+    scale = arguments.finite(owner, "scale", scale, ())
     leaves, structure = jax.tree.flatten(x)
     leaves = [arguments.inexact(owner, leaf, complex_too=True) for leaf in leaves]
     # As a number of float32 (float64 with x64), whatever dtype it came in.
@@ -199,16 +202,50 @@ def _scale_tangent(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     return x, dy
 
 
-def _stopped(x: Any, where: Any) -> Any:
-    where = jnp.asarray(where)
-    if where.dtype != jnp.bool_:
-        raise TypeError(f"stop_gradient: where must be made of bools, got {where.dtype}.")
-    arguments.broadcastable("stop_gradient", "where", where.shape, jnp.shape(x))
-    return jnp.where(where, jax.lax.stop_gradient(x), x)
+def _stopped_by_path(x: Any, where: Callable[[str], Any]) -> Any:
+    leaves, structure = jax.tree_util.tree_flatten_with_path(x, is_leaf=_is_box)
+    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+    stops = [bool(where(path)) for path in paths]
+    if paths and not any(stops):
+        raise ValueError(
+            "stop_gradient: where must be true of a path, got false for each of "
+            f"{arguments.short(paths)}."
+        )
+    return structure.unflatten(
+        [
+            jax.tree.map(_stopped, leaf) if stop else leaf
+            for (_, leaf), stop in zip(leaves, stops, strict=True)
+        ]
+    )
 
 
-def _written(path: tuple[Any, ...]) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
+def _is_box(node: Any) -> bool:
+    """Whether a node of a tree is Flax's box around one array, which is not a part of its path."""
+    return any(
+        base.__module__.partition(".")[0] == "flax"
+        and base.__name__ in ("Variable", "VariableState", "AxisMetadata")
+        for base in type(node).__mro__
+    )
+
+
+def _stopped(x: Any) -> Any:
+    try:
+        return jax.lax.stop_gradient(x)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(
+            f"stop_gradient: x must be an array or a tree of them, got {arguments.short(x)}."
+        ) from None
+
+
+def _stopped_where(x: Any, where: Any) -> Any:
+    mask = where if isinstance(where, jax.Array) else arguments.as_numpy(where)
+    if mask is None or mask.dtype != jnp.bool_:
+        raise TypeError(
+            f"stop_gradient: where must be made of bools, got {arguments.short(where)}."
+        )
+    stopped = _stopped(x)
+    arguments.broadcastable("stop_gradient", "where", mask.shape, jnp.shape(x))
+    return jnp.where(mask, stopped, x)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -242,6 +279,7 @@ def _penalised_backward(residuals: Any, dy: jax.Array) -> tuple[jax.Array, ...]:
     x, l1, l2 = residuals
     wide = x.astype(precision(x))
     dx = (dy.astype(wide.dtype) + (l1 * jnp.sign(wide) + 2 * l2 * wide)).astype(x.dtype)
+    dx = weakly_typed_as(dx, x)
     return dx, jnp.zeros_like(l1), jnp.zeros_like(l2)
 
 

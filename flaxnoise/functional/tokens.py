@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from flaxnoise import arguments, random
+from flaxnoise.affine import weakly_typed_as
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.dropout import scaled_dropout
@@ -34,16 +34,18 @@ def token_dropout(
         ids: integer array of any shape.
         rate: share of the tokens replaced, in [0, 1]; a number, or an array that broadcasts to ids.
             May be traced, as in ``dropout``.
-        mask_id: an integer that the dtype of ids can hold.
-        protected: ids that are never replaced, such as those of padding and separators.
+        mask_id: an integer that the dtype of ids can hold; where it is traced or on an accelerator,
+            that is not checked and its upper bits are lost.
+        protected: ids that are never replaced, such as those of padding and separators. Those that
+            the dtype of ids cannot hold protect nothing.
 
     Returns:
         An array of the shape and dtype of ids.
 
     Raises:
-        TypeError: key is no key, ids, mask_id or protected are not integers, rate is not real.
-        ValueError: rate outside [0, 1] or not broadcastable to ids, mask_id too large for ids, a
-            batch of keys.
+        TypeError: key is not a key, ids, mask_id or protected are not integers, rate is not real.
+        ValueError: rate outside [0, 1] or not broadcastable to ids, mask_id too large for the dtype
+            of ids, ids of more than 32 bits without jax_enable_x64, a batch of keys.
 
     Example:
         >>> ids = jnp.array([[1, 15, 27, 2, 0, 0]])
@@ -53,19 +55,22 @@ def token_dropout(
     ids = arguments.integers(owner, "ids", ids)
     arguments.rate(owner, rate, ids.shape)
     mask_id = arguments.integers(owner, "mask_id", mask_id, like=ids.dtype)
-    protected = _of_dtype(arguments.integers(owner, "protected", protected), ids.dtype)
+    arguments.broadcastable(owner, "mask_id", mask_id.shape, ids.shape)
+    unchanged = arguments.unconverted_integers(owner, "protected", protected).ravel()
+    if isinstance(unchanged, np.ndarray):
+        unchanged = unchanged[arguments.fitting(unchanged, ids.dtype)].astype(ids.dtype)
     key = arguments.single_key(owner, key)
-    return ids if arguments.is_zero(rate) else _token_dropout(key, ids, rate, mask_id, protected)
+    return ids if arguments.is_zero(rate) else _token_dropout(key, ids, rate, mask_id, unchanged)
 
 
 @same_for_every_key(rate=(0, 1))
 def word_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
     """Drops whole words and scales the rest: ``dropout`` with a mask shared along the features.
 
-    On an embedded text, each word of it is zeroed by itself. On the matrix of the embedding, which
-    ``WeightNoise`` around an Embed layer does, a word of the vocabulary is zeroed wherever it
-    stands, as in Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent
-    neural networks", NeurIPS 2016. For dropout of features of embeddings see
+    On an embedded text, each occurrence of a word is zeroed independently. On the matrix of the
+    embedding (``WeightNoise`` around an Embed layer), all occurrences of a word are zeroed
+    together, as in Gal and Ghahramani, "A theoretically grounded application of dropout in
+    recurrent neural networks", NeurIPS 2016. For dropout of features of embeddings see
     ``spatial_dropout_1d``.
 
     Args:
@@ -77,7 +82,7 @@ def word_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> ja
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, rate is not real.
+        TypeError: key is not a key, x is not floating or complex, rate is not real.
         ValueError: x has no dimensions, rate outside [0, 1] or not broadcastable to x, a batch of
             keys.
 
@@ -90,17 +95,18 @@ def word_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> ja
     return scaled_dropout(arguments.single_key("word_dropout", key), x, rate, (x.ndim - 1,))
 
 
-def _of_dtype(protected: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """Those that an id of this dtype can be."""
-    if isinstance(protected, Tracer):
-        return protected
-    known, range_ = np.asarray(protected).ravel(), jnp.iinfo(dtype)
-    return jnp.asarray(known[(known >= range_.min) & (known <= range_.max)], dtype)
-
-
 @functools.partial(jax.jit, inline=FLAT)
 def _token_dropout(
     key: jax.Array, ids: jax.Array, rate: jax.Array, mask_id: jax.Array, protected: jax.Array
 ) -> jax.Array:
-    kept = random.keep_mask(key, ids.shape, rate) | jnp.isin(ids, protected)
-    return jnp.where(kept, ids, mask_id)
+    kept = random.keep_mask(key, ids.shape, rate) | _among(ids, protected)
+    return weakly_typed_as(jnp.where(kept, ids, mask_id), ids)
+
+
+def _among(ids: jax.Array, protected: jax.Array) -> jax.Array:
+    """Which ids are protected. An id that the dtype of ids cannot hold protects none."""
+    if protected.dtype == ids.dtype:
+        return jnp.isin(ids, protected)
+    narrow = protected.astype(ids.dtype)
+    same = (narrow.astype(protected.dtype) == protected) & ((narrow < 0) == (protected < 0))
+    return ((ids[..., None] == narrow) & same).any(-1)

@@ -28,6 +28,7 @@ from flaxnoise.linen.additive import SaltAndPepperNoise as SaltAndPepperNoise
 from flaxnoise.linen.additive import UniformNoise as UniformNoise
 from flaxnoise.linen.alpha import AlphaDropout as AlphaDropout
 from flaxnoise.linen.alpha import FeatureAlphaDropout as FeatureAlphaDropout
+from flaxnoise.linen.attention import dot_product_attention as dot_product_attention
 from flaxnoise.linen.block import DropBlock1D as DropBlock1D
 from flaxnoise.linen.block import DropBlock2D as DropBlock2D
 from flaxnoise.linen.block import DropBlock3D as DropBlock3D
@@ -49,7 +50,6 @@ from flaxnoise.linen.gradient import StopGradient as StopGradient
 from flaxnoise.linen.learned import ConcreteDropout as ConcreteDropout
 from flaxnoise.linen.learned import NoisyDense as NoisyDense
 from flaxnoise.linen.learned import VariationalDropout as VariationalDropout
-from flaxnoise.linen.replacement import dot_product_attention as dot_product_attention
 from flaxnoise.linen.replacement import replace_dropout as replace_dropout
 from flaxnoise.linen.tokens import TokenDropout as TokenDropout
 from flaxnoise.linen.tokens import WordDropout as WordDropout

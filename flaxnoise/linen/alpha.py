@@ -1,7 +1,5 @@
 """Alpha dropout: dropout for self-normalising networks."""
 
-from typing import ClassVar
-
 from flaxnoise import functional
 from flaxnoise.linen.base import Noise, Rate, Shared
 
@@ -21,7 +19,6 @@ class AlphaDropout(Noise, Shared, Rate):
     """
 
     _function = staticmethod(functional.alpha_dropout)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class FeatureAlphaDropout(Noise, Rate):
@@ -39,4 +36,3 @@ class FeatureAlphaDropout(Noise, Rate):
     """
 
     _function = staticmethod(functional.feature_alpha_dropout)
-    _certain: ClassVar = {"rate": (0, 1)}

@@ -8,8 +8,8 @@ from flax import linen as nn
 
 from flaxnoise.layer import Layer
 
-# A parameter is a base class that stands behind Noise: dataclasses collect the fields of the last
-# base first, and the rate comes before the flags, as in flax.linen.Dropout.
+# Each field has a base class of its own, listed after Noise: dataclasses collect the fields of the
+# last base first, so that the rate comes before the flags, as in flax.linen.Dropout.
 
 
 class Rate(nn.Module):
@@ -49,6 +49,10 @@ class Noise(Layer, nn.Module):
     deterministic: bool | None = None
     rng_collection: str = "dropout"
 
+    def __post_init__(self) -> None:
+        self._check_fields()
+        super().__post_init__()
+
     def __call__(
         self,
         inputs: jax.Array,
@@ -66,6 +70,7 @@ class Noise(Layer, nn.Module):
             rng: a key, used as it is with no stream touched; Flax's name for it.
             key: the same; wins over rng.
             **given: the layer's rate or stddev, which wins over the attribute; may be traced.
+                Checked in evaluation, too.
 
         Returns:
             An array of the shape and dtype of the inputs.
@@ -75,13 +80,14 @@ class Noise(Layer, nn.Module):
             flax.errors.InvalidRngError: there is neither a key nor a stream.
             TypeError: from the function.
         """
+        self._check(given)
         if nn.merge_param("deterministic", self.deterministic, deterministic):
             return inputs
         arguments = self._arguments(given)
         key = rng if key is None else key
         if key is None:
             key = self._next_key(arguments)
-        return self._function(key, inputs, **arguments)
+        return self._apply(key, inputs, arguments)
 
     @nn.nowrap
     def _next_key(self, arguments: Mapping[str, Any]) -> jax.Array:

@@ -1,7 +1,6 @@
 """DropBlock: dropout of contiguous blocks."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from flaxnoise import functional
 from flaxnoise.linen.base import Noise, Rate
@@ -24,7 +23,6 @@ class DropBlock1D(Noise, Rate):
 
     block_size: int | Sequence[int] = 7
     _function = staticmethod(functional.drop_block_1d)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class DropBlock2D(Noise, Rate):
@@ -44,7 +42,6 @@ class DropBlock2D(Noise, Rate):
 
     block_size: int | Sequence[int] = 7
     _function = staticmethod(functional.drop_block_2d)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class DropBlock3D(Noise, Rate):
@@ -64,4 +61,3 @@ class DropBlock3D(Noise, Rate):
 
     block_size: int | Sequence[int] = 7
     _function = staticmethod(functional.drop_block_3d)
-    _certain: ClassVar = {"rate": (0, 1)}

@@ -1,6 +1,6 @@
 """Stochastic depth."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from flaxnoise import functional
 from flaxnoise.linen.base import Noise, Rate
@@ -25,4 +25,3 @@ class DropPath(Noise, Rate):
     mode: Literal["row", "batch"] = "row"
     scale: bool = True
     _function = staticmethod(functional.drop_path)
-    _certain: ClassVar = {"rate": (0, 1)}

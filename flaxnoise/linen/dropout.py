@@ -1,23 +1,25 @@
 """Dropout, of elements, feature maps, attention weights, and with a mask that stays."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 from flax import linen as nn
 from flax.core.scope import LazyRng
 
 from flaxnoise import functional
+from flaxnoise.layer import apply_dropout
 from flaxnoise.linen.base import Noise, Rate, Shared
 
 
-class Dropout(Noise, Shared, Rate):
+class Dropout(  # pyright: ignore[reportIncompatibleVariableOverride]
+    Noise, Shared, Rate, nn.Dropout
+):
     """Drops elements and scales the rest: y = x·keep/P(keep).
 
-    The layer of ``flaxnoise.dropout``. A model that used flax.linen.Dropout needs a change of
-    import alone. What differs is the noise, that rates 0 and 1 take a key from the stream where
-    there is one, and that wrong arguments raise, integer input
-    at rate 0 included.
+    The layer of ``flaxnoise.dropout``. It is a flax.linen.Dropout, and a model that used that
+    needs a change of import alone. The differences: another mask; rates 0 and 1 take a key from
+    the stream where there is one; and wrong arguments raise.
 
     Attributes:
         rate: share of the elements dropped, in [0, 1]. Here, or at call time.
@@ -33,7 +35,10 @@ class Dropout(Noise, Shared, Rate):
     """
 
     _function = staticmethod(functional.dropout)
-    _certain: ClassVar = {"rate": (0, 1)}
+
+    @nn.nowrap
+    def _apply(self, key: jax.Array, inputs: jax.Array, values: Mapping[str, Any]) -> jax.Array:
+        return apply_dropout(key, inputs, **values)
 
 
 class SpatialDropout1D(Noise, Rate):
@@ -51,7 +56,6 @@ class SpatialDropout1D(Noise, Rate):
     """
 
     _function = staticmethod(functional.spatial_dropout_1d)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class SpatialDropout2D(Noise, Rate):
@@ -69,7 +73,6 @@ class SpatialDropout2D(Noise, Rate):
     """
 
     _function = staticmethod(functional.spatial_dropout_2d)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class SpatialDropout3D(Noise, Rate):
@@ -87,7 +90,6 @@ class SpatialDropout3D(Noise, Rate):
     """
 
     _function = staticmethod(functional.spatial_dropout_3d)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class AttentionDropout(Noise, Rate):
@@ -107,7 +109,6 @@ class AttentionDropout(Noise, Rate):
 
     broadcast_dropout: bool = False
     _function = staticmethod(functional.attention_dropout)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class ConsistentDropout(Noise, Rate):
@@ -132,7 +133,6 @@ class ConsistentDropout(Noise, Rate):
 
     broadcast_dims: int | Sequence[int] = 0
     _function = staticmethod(functional.dropout)
-    _certain: ClassVar = {"rate": (0, 1)}
 
     @nn.nowrap
     def _next_key(self, arguments: Mapping[str, Any]) -> jax.Array:

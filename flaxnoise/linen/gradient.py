@@ -5,11 +5,12 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from flaxnoise import functional
+from flaxnoise import arguments, functional
+from flaxnoise.layer import Layer
 from flaxnoise.linen.base import Noise, Stddev
 
 
-class StopGradient(nn.Module):
+class StopGradient(Layer, nn.Module):
     """Gives x itself forward and no gradient backward: y = x, dy/dx = 0.
 
     The layer of ``flaxnoise.stop_gradient``. It has no noise, no stream and no variables, and does
@@ -38,7 +39,7 @@ class StopGradient(nn.Module):
         return functional.stop_gradient(inputs, self.where)
 
 
-class GradientScale(nn.Module):
+class GradientScale(Layer, nn.Module):
     """Gives x itself forward and scales the gradient: y = x, dx = scale·dy.
 
     The layer of ``flaxnoise.gradient_scale``.
@@ -52,6 +53,11 @@ class GradientScale(nn.Module):
 
     scale: jax.typing.ArrayLike | None = None
 
+    def __post_init__(self) -> None:
+        if self.scale is not None:
+            arguments.finite("gradient_scale", "scale", self.scale, ())
+        super().__post_init__()
+
     def __call__(
         self,
         inputs: Any,
@@ -64,7 +70,7 @@ class GradientScale(nn.Module):
         return functional.gradient_scale(inputs, scale)  # pyright: ignore[reportArgumentType]
 
 
-class GradientReversal(nn.Module):
+class GradientReversal(Layer, nn.Module):
     """Gives x itself forward and reverses the gradient: y = x, dx = −scale·dy.
 
     The layer of ``flaxnoise.gradient_reversal``.
@@ -78,6 +84,10 @@ class GradientReversal(nn.Module):
 
     scale: jax.typing.ArrayLike = 1.0
 
+    def __post_init__(self) -> None:
+        arguments.finite("gradient_reversal", "scale", self.scale, ())
+        super().__post_init__()
+
     def __call__(
         self,
         inputs: Any,
@@ -89,7 +99,7 @@ class GradientReversal(nn.Module):
         return functional.gradient_reversal(inputs, self.scale if scale is None else scale)
 
 
-class ActivityRegularization(nn.Module):
+class ActivityRegularization(Layer, nn.Module):
     """Gives x itself forward and a penalty's gradient on top backward: y = x, dx = dy + p′(x).
 
     The layer of ``flaxnoise.activity_regularization``.
@@ -104,6 +114,11 @@ class ActivityRegularization(nn.Module):
 
     l1: jax.typing.ArrayLike = 0.0
     l2: jax.typing.ArrayLike = 0.0
+
+    def __post_init__(self) -> None:
+        arguments.nonnegative("activity_regularization", "l1", self.l1, ())
+        arguments.nonnegative("activity_regularization", "l2", self.l2, ())
+        super().__post_init__()
 
     def __call__(self, inputs: jax.Array, deterministic: bool | None = None) -> jax.Array:
         """Adds to the gradient; deterministic changes nothing."""

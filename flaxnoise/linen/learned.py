@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from flaxnoise import functional
+from flaxnoise import arguments, functional
 from flaxnoise.linen.base import Noise, Shared
 
 # Their __call__ makes the parameter and hands it to that of the class below them.
@@ -125,6 +125,12 @@ class NoisyDense(Noise, _Features):
         >>> variables = dense.init(key, x)
         >>> y = dense.apply(variables, x, rngs={"dropout": key})
     """
+
+    def __post_init__(self) -> None:
+        arguments.count("noisy_dense", "features", self.features)
+        if self.stddev is not None:
+            arguments.finite("noisy_dense", "stddev", self.stddev, ())
+        super().__post_init__()
 
     @nn.compact
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]

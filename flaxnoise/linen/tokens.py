@@ -1,7 +1,6 @@
 """Noise on text."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import jax
 
@@ -46,4 +45,3 @@ class WordDropout(Noise, Rate):
     """
 
     _function = staticmethod(functional.word_dropout)
-    _certain: ClassVar = {"rate": (0, 1)}

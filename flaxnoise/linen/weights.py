@@ -7,9 +7,10 @@ from flax import linen as nn
 from flax.core import meta
 
 from flaxnoise.affine import whole_arrays
+from flaxnoise.layer import Layer
 
 
-class WeightNoise(nn.Module):
+class WeightNoise(Layer, nn.Module):
     """Applies a layer with noise on one of its parameters, drawn once for the whole batch.
 
     With Dropout on the kernel it is DropConnect: Wan et al., "Regularization of neural networks

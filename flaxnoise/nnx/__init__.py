@@ -27,6 +27,7 @@ from flaxnoise.nnx.additive import SaltAndPepperNoise as SaltAndPepperNoise
 from flaxnoise.nnx.additive import UniformNoise as UniformNoise
 from flaxnoise.nnx.alpha import AlphaDropout as AlphaDropout
 from flaxnoise.nnx.alpha import FeatureAlphaDropout as FeatureAlphaDropout
+from flaxnoise.nnx.attention import dot_product_attention as dot_product_attention
 from flaxnoise.nnx.block import DropBlock1D as DropBlock1D
 from flaxnoise.nnx.block import DropBlock2D as DropBlock2D
 from flaxnoise.nnx.block import DropBlock3D as DropBlock3D
@@ -48,7 +49,6 @@ from flaxnoise.nnx.gradient import StopGradient as StopGradient
 from flaxnoise.nnx.learned import ConcreteDropout as ConcreteDropout
 from flaxnoise.nnx.learned import NoisyDense as NoisyDense
 from flaxnoise.nnx.learned import VariationalDropout as VariationalDropout
-from flaxnoise.nnx.replacement import dot_product_attention as dot_product_attention
 from flaxnoise.nnx.replacement import replace_dropout as replace_dropout
 from flaxnoise.nnx.tokens import TokenDropout as TokenDropout
 from flaxnoise.nnx.tokens import WordDropout as WordDropout

@@ -1,7 +1,5 @@
 """Alpha dropout: dropout for self-normalising networks."""
 
-from typing import ClassVar
-
 from flaxnoise import functional
 from flaxnoise.nnx.base import Noise, Number, Shared
 
@@ -23,7 +21,6 @@ class AlphaDropout(Shared):
 
     rate: Number = None
     _function = staticmethod(functional.alpha_dropout)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class FeatureAlphaDropout(Noise):
@@ -43,4 +40,3 @@ class FeatureAlphaDropout(Noise):
 
     rate: Number = None
     _function = staticmethod(functional.feature_alpha_dropout)
-    _certain: ClassVar = {"rate": (0, 1)}

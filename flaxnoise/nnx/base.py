@@ -6,6 +6,7 @@ from typing import Any, dataclass_transform
 
 import jax
 from flax import nnx
+from jax.core import Tracer
 
 from flaxnoise.layer import Layer
 
@@ -13,12 +14,21 @@ Number = jax.typing.ArrayLike | nnx.Variable | None
 Streams = nnx.Rngs | nnx.RngStream | jax.Array
 
 
+class Traceable(nnx.Module):
+    """A module whose attributes may be traced numbers: they become data, as arrays are."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # nnx.is_data is false for tracers, which would then be part of the graph definition.
+        super().__setattr__(name, nnx.data(value) if isinstance(value, Tracer) else value)
+
+
 @dataclass_transform(eq_default=False, field_specifiers=(nnx.data,))
 @dataclasses.dataclass(eq=False, repr=False)
-class Noise(Layer, nnx.Module):
+class Noise(Traceable, Layer):
     """The layer of a function: flags, streams and the call.
 
-    A subclass that names a function becomes a dataclass, with its own fields first.
+    A subclass that names a function becomes a dataclass, with its own fields first. Layer comes
+    last so that objects have the layout of Flax's, whose class replace_dropout can then change.
     """
 
     _: dataclasses.KW_ONLY
@@ -32,6 +42,7 @@ class Noise(Layer, nnx.Module):
             dataclasses.dataclass(eq=False, repr=False)(cls)
 
     def __post_init__(self) -> None:
+        self._check_fields()
         rngs = self._checked(self.rngs)
         if isinstance(rngs, nnx.Rngs):
             rngs = rngs[self.rng_collection]
@@ -58,6 +69,7 @@ class Noise(Layer, nnx.Module):
             rngs: an Rngs, an RngStream or a key; wins over the attribute of that name.
             key: used as it is, with no stream touched; wins over rngs.
             **given: the layer's rate or stddev, which wins over the attribute; may be traced.
+                Checked in evaluation, too.
 
         Returns:
             An array of the shape and dtype of the inputs.
@@ -67,12 +79,13 @@ class Noise(Layer, nnx.Module):
                 the function.
             TypeError: rngs are something else; or from the function.
         """
+        self._check(given)
         if self._is_deterministic(deterministic):
             return inputs
         arguments = self._arguments(given)
         if key is None:
             key = self._next_key(rngs, arguments)
-        return self._function(key, inputs, **arguments)
+        return self._apply(key, inputs, arguments)
 
     def set_view(self, deterministic: bool | None = None) -> None:
         """Sets the flags of a view, for nnx.view; nnx.view_info quotes this, two spaces deep.
@@ -92,12 +105,11 @@ class Noise(Layer, nnx.Module):
             )
         return deterministic
 
+    def _check(self, values: Mapping[str, Any]) -> None:
+        super()._check(_values(values))
+
     def _arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        arguments = super()._arguments(given)
-        return {
-            name: value.get_value() if isinstance(value, nnx.Variable) else value
-            for name, value in arguments.items()
-        }
+        return _values(super()._arguments(given))
 
     def _next_key(self, rngs: Streams | None, arguments: Mapping[str, Any]) -> jax.Array:
         rngs = self._checked(self.rngs if rngs is None else rngs)
@@ -129,3 +141,12 @@ class Shared(Noise):
 
     _: dataclasses.KW_ONLY
     broadcast_dims: int | Sequence[int] = ()
+
+
+def value_of(number: Any) -> Any:
+    """The value of a Variable, or the number itself."""
+    return number.get_value() if isinstance(number, nnx.Variable) else number
+
+
+def _values(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value_of(value) for name, value in arguments.items()}

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar
 
 from flaxnoise import functional
 from flaxnoise.nnx.base import Noise, Number
@@ -28,7 +27,6 @@ class DropBlock1D(Noise):
     _: dataclasses.KW_ONLY
     block_size: int | Sequence[int] = 7
     _function = staticmethod(functional.drop_block_1d)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class DropBlock2D(Noise):
@@ -51,7 +49,6 @@ class DropBlock2D(Noise):
     _: dataclasses.KW_ONLY
     block_size: int | Sequence[int] = 7
     _function = staticmethod(functional.drop_block_2d)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class DropBlock3D(Noise):
@@ -74,4 +71,3 @@ class DropBlock3D(Noise):
     _: dataclasses.KW_ONLY
     block_size: int | Sequence[int] = 7
     _function = staticmethod(functional.drop_block_3d)
-    _certain: ClassVar = {"rate": (0, 1)}

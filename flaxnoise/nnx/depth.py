@@ -1,7 +1,7 @@
 """Stochastic depth."""
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Literal
 
 from flaxnoise import functional
 from flaxnoise.nnx.base import Noise, Number
@@ -29,4 +29,3 @@ class DropPath(Noise):
     mode: Literal["row", "batch"] = "row"
     scale: bool = True
     _function = staticmethod(functional.drop_path)
-    _certain: ClassVar = {"rate": (0, 1)}

@@ -1,23 +1,23 @@
 """Dropout, of elements, feature maps, attention weights, and with a mask that stays."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 from flax import nnx
 
 from flaxnoise import functional
+from flaxnoise.layer import apply_dropout
 from flaxnoise.nnx.base import Noise, Number, Shared, Streams
 
 
-class Dropout(Shared):
+class Dropout(Shared, nnx.Dropout):
     """Drops elements and scales the rest: y = x·keep/P(keep).
 
-    The layer of ``flaxnoise.dropout``. A model that used flax.nnx.Dropout needs a change of import
-    alone, and its checkpoints fit. What differs is the noise, that rates 0 and 1 take a key from
-    the stream where there is one, and that wrong arguments raise, integer input
-    at rate 0 included.
+    The layer of ``flaxnoise.dropout``. It is a flax.nnx.Dropout, and a model that used that needs
+    a change of import alone; its checkpoints fit. The differences: another mask; rates 0 and 1 take
+    a key from the stream where there is one; and wrong arguments raise.
 
     Args:
         rate: share of the elements dropped, in [0, 1]. Here, or at call time.
@@ -37,7 +37,9 @@ class Dropout(Shared):
 
     rate: Number = None
     _function = staticmethod(functional.dropout)
-    _certain: ClassVar = {"rate": (0, 1)}
+
+    def _apply(self, key: jax.Array, inputs: jax.Array, values: Mapping[str, Any]) -> jax.Array:
+        return apply_dropout(key, inputs, **values)
 
 
 class SpatialDropout1D(Noise):
@@ -57,7 +59,6 @@ class SpatialDropout1D(Noise):
 
     rate: Number = None
     _function = staticmethod(functional.spatial_dropout_1d)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class SpatialDropout2D(Noise):
@@ -77,7 +78,6 @@ class SpatialDropout2D(Noise):
 
     rate: Number = None
     _function = staticmethod(functional.spatial_dropout_2d)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class SpatialDropout3D(Noise):
@@ -97,7 +97,6 @@ class SpatialDropout3D(Noise):
 
     rate: Number = None
     _function = staticmethod(functional.spatial_dropout_3d)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class AttentionDropout(Noise):
@@ -120,7 +119,6 @@ class AttentionDropout(Noise):
     _: dataclasses.KW_ONLY
     broadcast_dropout: bool = False
     _function = staticmethod(functional.attention_dropout)
-    _certain: ClassVar = {"rate": (0, 1)}
 
 
 class HeldKey(nnx.RngState):
@@ -151,7 +149,6 @@ class ConsistentDropout(Shared):
     _: dataclasses.KW_ONLY
     broadcast_dims: int | Sequence[int] = 0
     _function = staticmethod(functional.dropout)
-    _certain: ClassVar = {"rate": (0, 1)}
 
     def __post_init__(self) -> None:
         super().__post_init__()

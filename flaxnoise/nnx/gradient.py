@@ -5,11 +5,12 @@ from typing import Any
 import jax
 from flax import nnx
 
-from flaxnoise import functional
-from flaxnoise.nnx.base import Noise, Number
+from flaxnoise import arguments, functional
+from flaxnoise.layer import Layer
+from flaxnoise.nnx.base import Noise, Number, Traceable, value_of
 
 
-class StopGradient(nnx.Module):
+class StopGradient(Traceable, Layer):
     """Gives x itself forward and no gradient backward: y = x, dy/dx = 0.
 
     The layer of ``flaxnoise.stop_gradient``. It has no noise, no stream and no state, and does
@@ -39,7 +40,7 @@ class StopGradient(nnx.Module):
         return functional.stop_gradient(inputs, self.where)
 
 
-class GradientScale(nnx.Module):
+class GradientScale(Traceable, Layer):
     """Gives x itself forward and scales the gradient: y = x, dx = scale·dy.
 
     The layer of ``flaxnoise.gradient_scale``.
@@ -51,7 +52,9 @@ class GradientScale(nnx.Module):
         >>> y = flaxnoise.nnx.GradientScale(0.1)(x)
     """
 
-    def __init__(self, scale: jax.typing.ArrayLike | None = None) -> None:
+    def __init__(self, scale: Number = None) -> None:
+        if scale is not None:
+            arguments.finite("gradient_scale", "scale", value_of(scale), ())
         self.scale = scale
 
     def __call__(
@@ -62,11 +65,10 @@ class GradientScale(nnx.Module):
         scale: jax.typing.ArrayLike | None = None,
     ) -> Any:
         """Scales the gradient; deterministic changes nothing, scale wins over the layer's."""
-        scale = self.scale if scale is None else scale
-        return functional.gradient_scale(inputs, scale)  # pyright: ignore[reportArgumentType]
+        return functional.gradient_scale(inputs, value_of(self.scale if scale is None else scale))
 
 
-class GradientReversal(nnx.Module):
+class GradientReversal(Traceable, Layer):
     """Gives x itself forward and reverses the gradient: y = x, dx = −scale·dy.
 
     The layer of ``flaxnoise.gradient_reversal``.
@@ -78,7 +80,8 @@ class GradientReversal(nnx.Module):
         >>> y = flaxnoise.nnx.GradientReversal()(x)
     """
 
-    def __init__(self, scale: jax.typing.ArrayLike = 1.0) -> None:
+    def __init__(self, scale: Number = 1.0) -> None:
+        arguments.finite("gradient_reversal", "scale", value_of(scale), ())
         self.scale = scale
 
     def __call__(
@@ -89,10 +92,12 @@ class GradientReversal(nnx.Module):
         scale: jax.typing.ArrayLike | None = None,
     ) -> Any:
         """Reverses the gradient; deterministic changes nothing, scale wins over the layer's."""
-        return functional.gradient_reversal(inputs, self.scale if scale is None else scale)
+        return functional.gradient_reversal(
+            inputs, value_of(self.scale if scale is None else scale)
+        )
 
 
-class ActivityRegularization(nnx.Module):
+class ActivityRegularization(Traceable, Layer):
     """Gives x itself forward and a penalty's gradient on top backward: y = x, dx = dy + p′(x).
 
     The layer of ``flaxnoise.activity_regularization``.
@@ -105,12 +110,14 @@ class ActivityRegularization(nnx.Module):
         >>> y = flaxnoise.nnx.ActivityRegularization(l2=1e-4)(x)
     """
 
-    def __init__(self, l1: jax.typing.ArrayLike = 0.0, l2: jax.typing.ArrayLike = 0.0) -> None:
+    def __init__(self, l1: Number = 0.0, l2: Number = 0.0) -> None:
+        arguments.nonnegative("activity_regularization", "l1", value_of(l1), ())
+        arguments.nonnegative("activity_regularization", "l2", value_of(l2), ())
         self.l1, self.l2 = l1, l2
 
     def __call__(self, inputs: jax.Array, *, deterministic: bool | None = None) -> jax.Array:
         """Adds to the gradient; deterministic changes nothing."""
-        return functional.activity_regularization(inputs, self.l1, self.l2)
+        return functional.activity_regularization(inputs, value_of(self.l1), value_of(self.l2))
 
 
 class GradientNoise(Noise):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from flaxnoise import functional
+from flaxnoise import arguments, functional
 from flaxnoise.nnx.base import Noise, Shared, Streams
 
 
@@ -106,6 +106,10 @@ class NoisyDense(Noise):
                 "NoisyDense: rngs must be an nnx.Rngs, which gives the parameters, got "
                 f"{type(self.rngs).__name__}."
             )
+        arguments.count("noisy_dense", "in_features", self.in_features)
+        arguments.count("noisy_dense", "out_features", self.out_features)
+        if self.stddev is not None:
+            arguments.finite("noisy_dense", "stddev", self.stddev, ())
         rngs = self.rngs
         bound, stddev = functional.noisy_dense_start(self.in_features, self.factorised, self.stddev)
         for name, shape in (

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar
 
 import jax
 
@@ -51,4 +50,3 @@ class WordDropout(Noise):
 
     rate: Number = None
     _function = staticmethod(functional.word_dropout)
-    _certain: ClassVar = {"rate": (0, 1)}

@@ -7,10 +7,11 @@ import jax
 from flax import nnx
 
 from flaxnoise.affine import whole_arrays
+from flaxnoise.layer import Layer
 from flaxnoise.nnx.base import Noise, Streams
 
 
-class WeightNoise(nnx.Module):
+class WeightNoise(Layer, nnx.Module):
     """Applies a layer with noise on one of its parameters, drawn once for the whole batch.
 
     With Dropout on the kernel it is DropConnect: Wan et al., "Regularization of neural networks

@@ -6,10 +6,10 @@ A key is four words. Under one key the stream is a bijection from counters to bl
 
 and each derivation has a domain of its own, that no noise uses:
 
-    key of seed s        block (s low) of domain SEED under the words (0, 0, 0, s high)
-    split(key, …)[i]     block i of domain SPLIT under the key, whatever the number of keys
-    fold_in(key, data)   block (data) of domain FOLD_IN under the key
-    random_bits(key, …)  the words of domain BITS in order, the same as flaxnoise.random.bits
+    key of seed s        block (s low) of the domain "seed" under the words (0, 0, 0, s high)
+    split(key, …)[i]     block i of the domain "split", whatever the number of keys
+    fold_in(key, data)   block (data) of the domain "fold_in"
+    random_bits(key, …)  the words of the domain "bits" in order, as flaxnoise.random.bits
 
 Why no two derivations give the same key:
 
@@ -22,7 +22,7 @@ Why no two derivations give the same key:
 - Two keys share blocks between different domains only where they agree in everything but the upper
   byte of k2. By the same count that has a probability of at most n²/2^121, 2^-57 for 2^32 keys.
 - Keys of jax's own implementations have words (k0, k1, 0, 0) or four words. That of seed 0 is all
-  zeros, and so shares its Philox key with our seeds, but no noise is drawn in the domain SEED.
+  zeros, and so shares its Philox key with our seeds, but no noise is drawn in the domain "seed".
 """
 
 import functools
@@ -38,9 +38,6 @@ from flaxnoise.affine.inlining import FLAT
 from flaxnoise.stream.kinds import DOMAINS
 
 KEY_SHAPE = (4,)
-
-
-SEED, SPLIT, FOLD_IN = (DOMAINS[name] for name in ("seed", "split", "fold_in"))
 
 # An array that holds blocks 0 … 2^32 − 1, so that indices are taken as 64 bit.
 _ALL_BLOCKS = (1 << 34,)
@@ -62,8 +59,9 @@ def _seed(value: jax.Array) -> jax.Array:
     with jax.enable_x64(True):
         wide = value.astype(jnp.int64)  # extends the sign
         low, high = wide.astype(jnp.uint32), (wide >> jnp.int64(32)).astype(jnp.uint32)
-        zero = jnp.zeros_like(high)
-        return _block(jnp.stack([zero, zero, zero, high]), SEED, low)
+        # Not stacked with zeros: under vmap, that refuses seeds sharded over explicit axes.
+        words = lax.pad(high[None], jnp.uint32(0), [(3, 0, 0)])
+        return _block(words, "seed", low)
 
 
 def split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -73,12 +71,12 @@ def split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=1, inline=FLAT)
 def _split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return _words(_in_domain(key, SPLIT), (*shape, *KEY_SHAPE))
+    return _words(_in_domain(key, "split"), (*shape, *KEY_SHAPE))
 
 
 @functools.partial(jax.jit, inline=FLAT)
 def _fold_in(key: jax.Array, data: jax.Array) -> jax.Array:
-    return _block(key, FOLD_IN, data.astype(jnp.uint32))
+    return _block(key, "fold_in", data.astype(jnp.uint32))
 
 
 def fold_in(key: jax.Array, data: jax.typing.ArrayLike) -> jax.Array:
@@ -104,18 +102,27 @@ def _random_bits(key: jax.Array, bit_width: int, shape: tuple[Any, ...]) -> jax.
         with jax.enable_x64(True):
             pairs = _words(key, (*shape, 2)).astype(jnp.uint64)
             return pairs[..., 0] | (pairs[..., 1] << jnp.uint64(32))
-    dtype = jnp.dtype(f"uint{bit_width}")
     per_word = 32 // bit_width
     if shape and isinstance(shape[-1], int) and shape[-1] % per_word == 0:
         # No row shares a word with the next: the array can be sharded along its dimensions.
         words = _words(key, (*shape[:-1], shape[-1] // per_word))
-        return lax.bitcast_convert_type(words, dtype).reshape(shape)
+        return _parts(words, bit_width).reshape(shape)
     size = math.prod(shape)
     words = _words(key, (-(-size // per_word),))
-    return lax.bitcast_convert_type(words, dtype).reshape(-1)[:size].reshape(shape)
+    return _parts(words, bit_width).reshape(-1)[:size].reshape(shape)
 
 
-def _block(key: jax.Array, domain: int, number: jax.Array) -> jax.Array:
+def _parts(words: jax.Array, bit_width: int) -> jax.Array:
+    """The parts of each word, the lowest first, along one more dimension."""
+    dtype = jnp.dtype(f"uint{bit_width}")
+    if all(isinstance(size, int) for size in words.shape):
+        return lax.bitcast_convert_type(words, dtype)
+    # StableHLO has no such cast of symbolic dimensions.
+    shifts = jnp.arange(0, 32, bit_width, dtype=jnp.uint32)
+    return (words[..., None] >> shifts).astype(dtype)
+
+
+def _block(key: jax.Array, domain: str, number: jax.Array) -> jax.Array:
     """uint32[4], one block of a domain; its number is a uint32."""
     first = jnp.stack([number << jnp.uint32(2), number >> jnp.uint32(30)])
     operands = {"key": _in_domain(key, domain), "start": first}
@@ -128,6 +135,6 @@ def _words(key: jax.Array, shape: tuple[Any, ...]) -> jax.Array:
     return affine({"key": key}, kind="bits", shape=shape, dtype=jnp.uint32)
 
 
-def _in_domain(key: jax.Array, domain: int) -> jax.Array:
-    """The words under which the domain BITS, which is 0, is that of the key in another."""
-    return key ^ jnp.array([0, 0, domain << 24, 0], jnp.uint32)
+def _in_domain(key: jax.Array, domain: str) -> jax.Array:
+    """The words under which the domain of bits, which is 0, is that of the key in another."""
+    return key ^ jnp.array([0, 0, DOMAINS[domain] << 24, 0], jnp.uint32)

@@ -81,7 +81,7 @@ def _of_integer(seed: int) -> jax.Array:
         return jax.random.key(np.int64(seed), impl=IMPL)
 
 
-def _register() -> None:
+def register() -> None:
     """Lets jax, and Orbax when it restores a checkpoint, find the implementation by its name.
 
     There is no public way. Without it, IMPL takes the place of the name everywhere in jax.
@@ -93,4 +93,4 @@ def _register() -> None:
         known[NAME] = IMPL._impl  # pyright: ignore[reportAttributeAccessIssue]
 
 
-_register()
+register()

@@ -1,11 +1,12 @@
 """Draws from the stream: words, masks, normals, uniforms and Laplace noise of a shape."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from flaxnoise import arguments
 from flaxnoise.affine import affine, located
@@ -25,7 +26,7 @@ def bits(key: jax.Array, shape: int | Sequence[int] = ()) -> jax.Array:
         A uint32 array.
 
     Raises:
-        TypeError: key is no key, shape is not made of integers.
+        TypeError: key is not a key, shape is not made of integers.
         ValueError: a batch of keys, a negative size.
 
     Example:
@@ -47,7 +48,7 @@ def keep_mask(key: jax.Array, shape: int | Sequence[int], rate: jax.typing.Array
         A bool array.
 
     Raises:
-        TypeError: key is no key, shape is not made of integers, rate is not real.
+        TypeError: key is not a key, shape is not made of integers, rate is not real.
         ValueError: rate outside [0, 1] or not broadcastable, a batch of keys, a negative size.
 
     Example:
@@ -75,7 +76,7 @@ def normal(
         An array of that dtype.
 
     Raises:
-        TypeError: key is no key, shape is not made of integers, dtype is not floating.
+        TypeError: key is not a key, shape is not made of integers, dtype is not floating.
         ValueError: a batch of keys, a negative size.
 
     Example:
@@ -100,7 +101,7 @@ def uniform(
         An array of that dtype.
 
     Raises:
-        TypeError: key is no key, shape is not made of integers, dtype is not floating.
+        TypeError: key is not a key, shape is not made of integers, dtype is not floating.
         ValueError: a batch of keys, a negative size.
 
     Example:
@@ -125,7 +126,7 @@ def signed_uniform(
         An array of that dtype.
 
     Raises:
-        TypeError: key is no key, shape is not made of integers, dtype is not floating.
+        TypeError: key is not a key, shape is not made of integers, dtype is not floating.
         ValueError: a batch of keys, a negative size.
 
     Example:
@@ -151,7 +152,7 @@ def laplace(
         An array of that dtype.
 
     Raises:
-        TypeError: key is no key, shape is not made of integers, dtype is not floating.
+        TypeError: key is not a key, shape is not made of integers, dtype is not floating.
         ValueError: a batch of keys, a negative size.
 
     Example:
@@ -180,7 +181,7 @@ def realised_rate(rate: jax.typing.ArrayLike) -> jax.Array:
         >>> float(flaxnoise.random.realised_rate(0.5))
         0.5
     """
-    arguments.rate("realised_rate", rate, jnp.shape(rate))
+    arguments.rate("realised_rate", rate, None)
     return _threshold.realised_rate(_threshold.threshold(rate))
 
 
@@ -209,21 +210,29 @@ def _values(
 
 
 def _shape(owner: str, shape: int | Sequence[int]) -> tuple[Any, ...]:
+    is_scalar = isinstance(shape, str | bytes | Mapping) or np.ndim(shape) == 0
+    given: tuple[Any, ...] = (
+        (shape,) if is_scalar or not isinstance(shape, Iterable) else tuple(shape)
+    )
     try:
-        given: tuple[Any, ...] = tuple(shape)  # pyright: ignore[reportArgumentType]
-    except TypeError:
-        given = (shape,)
-    try:
+        if any(isinstance(size, bool) for size in given):
+            raise TypeError
         sizes = static_sizes(given)
-    except TypeError:
-        raise TypeError(f"{owner}: shape must be made of integers, got {shape!r}.") from None
-    if any(size < 0 for size in sizes if isinstance(size, int)):
-        raise ValueError(f"{owner}: shape must be made of sizes ≥ 0, got {shape!r}.")
+    except (TypeError, AttributeError):
+        text = f"{owner}: shape must be made of integers, got {arguments.short(shape)}."
+        raise TypeError(text) from None
+    if not all(0 <= size < 1 << 63 for size in sizes if isinstance(size, int)):
+        text = f"{owner}: shape must be made of sizes ≥ 0, got {arguments.short(shape)}."
+        raise ValueError(text)
     return sizes
 
 
 def _floating(owner: str, dtype: jax.typing.DTypeLike) -> jnp.dtype:
-    dtype = jax.dtypes.canonicalize_dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"{owner}: dtype must be floating, got {dtype}.")
-    return dtype
+    try:
+        known = jax.dtypes.canonicalize_dtype(dtype)
+    except (TypeError, ValueError):
+        known = None
+    if known is None or not jnp.issubdtype(known, jnp.floating):
+        shown = arguments.short(dtype) if known is None else known
+        raise TypeError(f"{owner}: dtype must be floating, got {shown}.")
+    return known

@@ -1,7 +1,8 @@
-"""Assertions about noise and gradients, in the style of chex, for layers of ours or anybody's.
+"""Assertions of chex about noise and gradients, for layers of ours or anybody's.
 
 Each takes functions and their arguments, calls them, and raises an AssertionError that says what
-was found and where. A layer becomes such a function with its key as an argument:
+was found and where; each takes chex's keywords, such as custom_message, and is disabled by
+``chex.disable_asserts()``. A layer becomes such a function with its key as an argument:
 ``lambda key, x: layer.apply({}, x, rngs={"dropout": key})``.
 """
 
@@ -10,4 +11,6 @@ from flaxnoise.testing.gradients import assert_same_gradient as assert_same_grad
 from flaxnoise.testing.gradients import assert_stops_gradient as assert_stops_gradient
 from flaxnoise.testing.values import assert_identity as assert_identity
 from flaxnoise.testing.values import assert_same_noise as assert_same_noise
+from flaxnoise.testing.values import assert_same_type as assert_same_type
+from flaxnoise.testing.values import assert_traced_once as assert_traced_once
 from flaxnoise.testing.values import assert_unbiased as assert_unbiased

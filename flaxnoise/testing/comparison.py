@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,17 +15,16 @@ def leaves(tree: Any, name: str) -> list[tuple[str, Any]]:
     return [(f"{name}{jax.tree_util.keystr(path)}", leaf) for path, leaf in named]
 
 
-def assert_same_types(owner: str, one: Any, other: Any) -> None:
+def assert_same_types(one: Any, other: Any) -> None:
     """Same structure, and leaf by leaf the same shape and dtype."""
-    types = [jax.tree.map(type_text, tree) for tree in (one, other)]
-    if types[0] != types[1]:
-        raise AssertionError(f"{owner}: types must be equal, got {types[0]} and {types[1]}.")
+    types = [jax.tree.map(_type, tree) for tree in (one, other)]
+    chex.assert_trees_all_equal_structs(*types)
+    chex.assert_trees_all_equal_shapes_and_dtypes(*types)
 
 
-def type_text(leaf: Any) -> str:
-    """A leaf's dtype and shape, as jax prints them."""
-    aval = jax.typeof(leaf) if not isinstance(leaf, jax.ShapeDtypeStruct) else leaf
-    return f"{aval.dtype}[{','.join(map(str, aval.shape))}]"
+def _type(leaf: Any) -> jax.ShapeDtypeStruct:
+    aval = leaf if isinstance(leaf, jax.ShapeDtypeStruct) else jax.typeof(leaf)
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
 
 
 def difference(path: str, one: Any, other: Any, ulps: int) -> str | None:

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flaxnoise.testing.assertion import chex_assertion
 from flaxnoise.testing.comparison import as_bytes, assert_same_types, difference, is_inexact, report
 
 
+@chex_assertion
 def assert_stops_gradient(f: Callable[..., Any], *args: Any) -> None:
     """Asserts that nothing in args gets a gradient through f: every element of each is exactly 0.
 
@@ -30,9 +32,10 @@ def assert_stops_gradient(f: Callable[..., Any], *args: Any) -> None:
         for path, gradient in _gradients(owner, f, args).items()
         if np.any(gradient != 0)
     ]
-    report(f"{owner}: a gradient gets through.", found)
+    report("a gradient gets through.", found)
 
 
+@chex_assertion
 def assert_same_gradient(
     f: Callable[..., Any], g: Callable[..., Any], *args: Any, ulps: int = 0
 ) -> None:
@@ -53,12 +56,13 @@ def assert_same_gradient(
         >>> flaxnoise.testing.assert_same_gradient(shifted, lambda x: x, x)
     """
     owner = "assert_same_gradient"
-    assert_same_types(owner, jax.eval_shape(f, *args), jax.eval_shape(g, *args))
+    assert_same_types(jax.eval_shape(f, *args), jax.eval_shape(g, *args))
     one, other = _gradients(owner, f, args), _gradients(owner, g, args)
     found = [difference(path, one[path], other[path], ulps) for path in one]
-    report(f"{owner}: the gradients of f and g differ.", found)
+    report("the gradients of f and g differ.", found)
 
 
+@chex_assertion
 def assert_no_noise_residuals(f: Callable[..., Any], *args: Any) -> None:
     """Asserts that differentiating f keeps nothing random for the backward pass but keys.
 
@@ -93,7 +97,7 @@ def assert_no_noise_residuals(f: Callable[..., Any], *args: Any) -> None:
             continue
         if np.any(as_bytes(one) != as_bytes(other)):
             found.append(f"{one.dtype}[{','.join(map(str, one.shape))}] ({one.nbytes} bytes)")
-    report(f"{owner}: the backward pass is given noise.", found)
+    report("the backward pass is given noise.", found)
 
 
 def _gradients(owner: str, f: Callable[..., Any], args: Any) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ def made_up() -> Records:
     """A results file of the suites layers and models, from a quiet machine and a clean commit."""
     records: Records = []
     for suite, threads in (("layers", 2), ("layers", 1), ("models", 2)):
+        row = 0
         about = {"suite": suite, "threads": threads}
         run = {
             "record": "run",
@@ -40,12 +41,14 @@ def made_up() -> Records:
         records.append(run)
         if suite == "models":
             step = {"shape": STEP, "dtype": "float32", "direction": "training step", "mode": "jit"}
-            records += [timed("transformer", *row, about | step) for row in MODEL]
+            records += [timed("transformer", *names, about | step | {"row": 0}) for names in MODEL]
             continue
         for direction in ("forward", "gradient"):
             for shape in ([256, 1024], SQUARE):
                 setting = {"shape": shape, "dtype": "float32", "direction": direction}
-                records += [timed(*row, about | setting | {"mode": "jit"}) for row in LAYERS]
+                setting |= {"mode": "jit", "row": row}
+                records += [timed(*names, about | setting) for names in LAYERS]
+                row += 1
     return records
 
 

@@ -1,5 +1,6 @@
 """Which kernel runs: the compiled one on one CPU device, xla's own code where it may not."""
 
+import importlib.util
 import os
 import pathlib
 import re
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 import flaxnoise
-from flaxnoise.backends import cpu, cpu_library
+from flaxnoise.backends import choice, cpu, cpu_library
 from flaxnoise.stream import variates
 
 KEY, X = jax.random.key(0), jnp.ones((4, 300))
@@ -45,18 +46,79 @@ def test_a_forced_xla_calls_no_kernel():
         assert CALL not in lowered(drop, X)
 
 
-def test_a_missing_library_leaves_the_work_to_xla_and_says_why(monkeypatch):
-    monkeypatch.setattr(cpu_library, "LIBRARY", "not_built.so")
-    cpu_library._load.cache_clear()
-    try:
-        assert "was not built" in flaxnoise.backends()["cpu"]
-        assert CALL not in lowered(lambda x: drop(x) + 1, X)
-        with flaxnoise.backend("cpu"), pytest.raises(NotImplementedError, match="was not built"):
-            lowered(lambda x: drop(x) + 2, X)
-    finally:
-        monkeypatch.undo()
+@pytest.fixture
+def broken(monkeypatch):
+    """Loads the library anew after each change, as a process that starts with it would."""
+
+    def change(owner, name, value):
+        monkeypatch.setattr(owner, name, value)
+        forget()
+
+    def forget():
         cpu_library._load.cache_clear()
+        choice._warn_once.cache_clear()
+
+    yield change
+    monkeypatch.undo()
+    forget()
     assert flaxnoise.backends()["cpu"] == "available"
+
+
+def assert_xla_serves_and_warns_once(reason: str) -> None:
+    assert re.search(reason, flaxnoise.backends()["cpu"])
+    with pytest.warns(RuntimeWarning, match=f"(?s)XLA.*{reason}.*FLAXNOISE_BACKEND=xla") as caught:
+        texts = [lowered(lambda x, i=i: drop(x) + i, X) for i in (1, 2)]
+    assert len(caught) == 1
+    assert CALL not in "".join(texts)
+    with flaxnoise.backend("xla"):
+        lowered(lambda x: drop(x) + 3, X)
+    with flaxnoise.backend("cpu"), pytest.raises(NotImplementedError, match=reason):
+        lowered(lambda x: drop(x) + 4, X)
+
+
+def test_a_library_that_was_not_built(broken):
+    broken(cpu_library, "LIBRARY", "not_built.so")
+    assert_xla_serves_and_warns_once(r"was not built when flaxnoise was installed\. .*KERNEL=1")
+
+
+def test_the_reason_that_the_build_left_is_given(broken, tmp_path):
+    (tmp_path / cpu_library.REASON).write_text("no working C++ compiler was found\n")
+    broken(sys.modules["flaxnoise.backends"], "__path__", [str(tmp_path)])
+    assert_xla_serves_and_warns_once(r"installed: no working C\+\+ compiler was found\.")
+
+
+def test_a_jaxlib_without_headers(broken, tmp_path):
+    broken(jax.ffi, "include_dir", lambda: str(tmp_path))
+    assert_xla_serves_and_warns_once("this jaxlib has no C headers")
+
+
+def test_a_library_for_a_newer_jaxlib(broken):
+    broken(cpu_library, "_interface_version", lambda: (0, 1))
+    assert_xla_serves_and_warns_once(r"built for version 0\.\d+ .* has 0\.1\.")
+
+
+@pytest.mark.parametrize(
+    ("library", "reason"),
+    [("no library", "cannot be loaded"), ("another", "that of another version of flaxnoise")],
+)
+def test_a_wrong_library(broken, tmp_path, library: str, reason: str):
+    if library == "no library":
+        (tmp_path / cpu_library.LIBRARY).write_bytes(b"not a library")
+    else:
+        other = importlib.util.find_spec("_ctypes")
+        assert other is not None
+        assert other.origin is not None
+        (tmp_path / cpu_library.LIBRARY).symlink_to(other.origin)
+    broken(sys.modules["flaxnoise.backends"], "__path__", [str(tmp_path)])
+    assert_xla_serves_and_warns_once(reason)
+
+
+def test_a_library_that_xla_refuses(broken):
+    def refuse(*_, **__):
+        raise RuntimeError("no such interface")
+
+    broken(jax.ffi, "register_ffi_target", refuse)
+    assert_xla_serves_and_warns_once("XLA refuses its library: no such interface")
 
 
 def test_an_unknown_simd_target_is_refused_by_name():

@@ -1,5 +1,7 @@
 """Token dropout: integers in, integers out, protected ids untouched."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,3 +72,42 @@ def test_protected_ids_that_the_dtype_does_not_have_protect_nothing(dtype: str):
         )
     assert (y == 3).all()
     assert (kept == 5).all()
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_integers_are_never_narrowed(x64: bool):
+    """2^32 + 1 is not 1, whether it is given as a number, an array or an id."""
+    huge = 2**32 + 1
+    with jax.enable_x64(x64):
+        ids = jnp.array([1, 2, 1, 2])
+        for protected in ((huge,), np.array([huge]), (-huge, huge)):
+            y = flaxnoise.token_dropout(KEY, ids, 1.0, mask_id=7, protected=protected)
+            assert (y == 7).all()
+        if x64:
+            ids = jnp.array([huge, 1])
+            y = flaxnoise.token_dropout(KEY, ids, 1.0, mask_id=huge + 1, protected=(huge,))
+            assert y.tolist() == [huge, huge + 1]
+            return
+        with pytest.raises(ValueError, match=f"mask_id must fit into int32, got {huge}"):
+            flaxnoise.token_dropout(KEY, ids, 0.5, mask_id=huge)
+        text = f"ids must fit into int32, got {huge}. Set jax_enable_x64 for 64-bit integers."
+        with pytest.raises(ValueError, match=text):
+            flaxnoise.token_dropout(KEY, np.array([1, huge]), 0.5, mask_id=0)
+
+
+@pytest.mark.parametrize("mask_id", [2**70, [2**64, 0]])
+def test_integers_of_more_than_64_bits_are_refused(mask_id: Any):
+    with pytest.raises(ValueError, match="token_dropout: mask_id must fit into 64 bits, got"):
+        flaxnoise.token_dropout(KEY, jnp.arange(2), 0.5, mask_id=mask_id)
+
+
+def test_traced_protected_ids_of_another_dtype_protect_what_the_ids_can_be():
+    ids = jnp.array([-1, 1, 255 - 256, 5], jnp.int8)
+
+    @jax.jit
+    def run(protected: jax.Array) -> jax.Array:
+        return flaxnoise.token_dropout(KEY, ids, 1.0, mask_id=7, protected=protected)
+
+    assert run(jnp.array([255, 257, 5], jnp.int32)).tolist() == [7, 7, 7, 5]
+    assert run(jnp.array([2**32 - 1, 5], jnp.uint32)).tolist() == [7, 7, 7, 5]
+    assert run(jnp.array([-1], jnp.int32)).tolist() == [-1, 7, -1, 7]

@@ -12,11 +12,13 @@ from flax import nnx
 import flaxnoise
 import flaxnoise.linen.base
 import flaxnoise.nnx.base
+from flaxnoise.functional.certain import same_for_every_key
 
 KEY = jax.random.key(5)
 X = jax.random.normal(jax.random.key(3), (33, 129))
 
 
+@same_for_every_key(stddev=(0,))
 def shifted(key: jax.Array, x: jax.Array, stddev: Any, share: Any, *, steps: int = 1) -> jax.Array:
     """A function that takes other arguments than ours do."""
     return flaxnoise.gaussian_noise(key, x, stddev) + share * steps

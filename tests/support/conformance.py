@@ -17,7 +17,7 @@ import interpreted_gpu
 import interpreted_tpu
 from affine_reference import affine as reference
 from affine_reference import assert_conforms
-from calls import Form
+from drawn_calls import Form
 from flaxnoise.affine import affine
 from flaxnoise.backends import (
     choice,

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 import conformance
-from calls import Form, Range, forms
 from conformance import Backend
+from drawn_calls import Form, Range, forms
 
 SIZES = ((7,), (5, 33), (1025,), (), (2, 1030), (2, 3, 21), (1,), (2, 0, 5), (3, 5), (516,))
 ANY = Range(SIZES, dtypes=("float32", "bfloat16", "float16", "float64", "complex64"))

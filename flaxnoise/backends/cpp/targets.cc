@@ -1,24 +1,55 @@
 #include "targets.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <atomic>
 #include <cstring>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
 namespace flaxnoise {
 namespace {
 
+#if defined(__x86_64__)
+// Which instructions the processor has and the operating system saves registers for; not
+// __builtin_cpu_supports, which knows "f16c" from GCC 11 and clang 17 on. Bits as in Intel's
+// manual, volume 2, CPUID.
+struct Features {
+  bool avx2 = false;
+  bool avx512 = false;
+};
+
+Features features() {
+  unsigned a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return {};
+  const auto in = [](unsigned word, std::initializer_list<int> bits) {
+    for (int bit : bits) {
+      if (!(word >> bit & 1)) return false;
+    }
+    return true;
+  };
+  if (!in(c, {12, 27, 28, 29})) return {};  // FMA, OSXSAVE, AVX, F16C
+  unsigned saved, upper;
+  __asm__("xgetbv" : "=a"(saved), "=d"(upper) : "c"(0));
+  if (!in(saved, {1, 2})) return {};  // XMM, YMM
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return {};
+  Features found;
+  found.avx2 = in(b, {5});
+  // F, DQ, BW, VL; masks, upper halves of ZMM 0 to 15, ZMM 16 to 31.
+  found.avx512 = found.avx2 && in(b, {16, 17, 30, 31}) && in(saved, {5, 6, 7});
+  return found;
+}
+#endif
+
 std::vector<const Target*> supported() {
   std::vector<const Target*> targets;
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("f16c");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                      __builtin_cpu_supports("avx512vl");
-  if (avx512) targets.push_back(&target_avx512);
-  if (avx2) targets.push_back(&target_avx2);
+  const Features has = features();
+  if (has.avx512) targets.push_back(&target_avx512);
+  if (has.avx2) targets.push_back(&target_avx2);
   targets.push_back(&target_baseline);
 #else
   targets.push_back(&target_neon);

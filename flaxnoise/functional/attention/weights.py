@@ -38,8 +38,9 @@ def attention_dropout(
         >>> y = flaxnoise.attention_dropout(key, weights, 0.1)
     """
     owner = "attention_dropout"
-    weights = arguments.inexact(owner, weights, complex_too=False)
-    arguments.at_least_dimensions(owner, weights, 2)
+    weights = arguments.inexact(owner, weights, complex_too=False, name="weights")
+    arguments.at_least_dimensions(owner, weights, 2, name="weights")
     arguments.rate(owner, rate, weights.shape)
-    dims = tuple(range(weights.ndim - 2)) if broadcast_dropout else ()
+    shared = arguments.flag(owner, "broadcast_dropout", broadcast_dropout)
+    dims = tuple(range(weights.ndim - 2)) if shared else ()
     return scaled_dropout(arguments.single_key(owner, key), weights, rate, dims)

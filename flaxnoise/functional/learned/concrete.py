@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
-from flaxnoise.affine import affine
+from flaxnoise.affine import affine, weakly_typed_as
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import placed, precision, reduced
 
-LARGEST = 16.0  # of |logit|: rates closer to 0 or 1 than 1.1e-7 are not told apart
+LARGEST = 16.0  # of |logit|: rates closer to 0 or 1 than 1.1e-7 are not distinguished
 
 
 def concrete_dropout(
@@ -35,7 +35,8 @@ def concrete_dropout(
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating array of any shape.
         logit: log(rate/(1 − rate)); a number, or an array that broadcasts to x. May be traced or
-            learned. Beyond ±16 it counts as ±16; a traced NaN as −16.
+            learned. Beyond ±16 it counts as ±16; an unchecked NaN (traced, or on an
+            accelerator) as −16.
         temperature: > 0, a number, may be traced; below 2^-10 it counts as that.
         broadcast_dims: dimensions along which the mask is shared.
 
@@ -43,18 +44,18 @@ def concrete_dropout(
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating, logit or temperature is not real,
+        TypeError: key is not a key, x is not floating, logit or temperature is not real,
             broadcast_dims are not integers.
         ValueError: logit is NaN or not broadcastable to x, temperature is not finite, not above 0
-            or no scalar, a batch of keys, broadcast_dims out of range or repeated.
+            or not a scalar, a batch of keys, broadcast_dims out of range or repeated.
 
     Example:
         >>> y = flaxnoise.concrete_dropout(key, x, logit=-2.0)
     """
     owner = "concrete_dropout"
     x = arguments.inexact(owner, x, complex_too=False)
-    arguments.real(owner, "logit", logit, x.shape)
-    arguments.positive(owner, "temperature", temperature, ())
+    logit = arguments.real(owner, "logit", logit, x.shape)
+    temperature = arguments.positive(owner, "temperature", temperature, ())
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
     return _concrete(arguments.single_key(owner, key), x, logit, temperature, dims)
 
@@ -66,7 +67,7 @@ def concrete_dropout_penalty(
     weight: jax.typing.ArrayLike,
     entropy: jax.typing.ArrayLike,
 ) -> jax.Array:
-    """Gives the regulariser: weight·Σ kernel²/(1 − rate) − entropy·inputs·H(rate).
+    """Computes the regulariser: weight·Σ kernel²/(1 − rate) − entropy·inputs·H(rate).
 
     H(rate) = −rate·ln rate − (1 − rate)·ln(1 − rate), inputs is kernel's size but for its last
     dimension. To be added to the loss, for each layer that concrete dropout stands in front of. Gal
@@ -84,7 +85,7 @@ def concrete_dropout_penalty(
 
     Raises:
         TypeError: one of them is not real, or kernel is not floating.
-        ValueError: logit is NaN, weight or entropy is negative or not finite, one is no scalar.
+        ValueError: logit is NaN, weight or entropy is negative or not finite, one is not a scalar.
 
     Example:
         >>> kernel = jnp.ones((129, 5))
@@ -92,9 +93,9 @@ def concrete_dropout_penalty(
     """
     owner = "concrete_dropout_penalty"
     kernel = arguments.floating(owner, "kernel", kernel)
-    arguments.real(owner, "logit", logit, ())
-    arguments.nonnegative(owner, "weight", weight, ())
-    arguments.nonnegative(owner, "entropy", entropy, ())
+    logit = arguments.real(owner, "logit", logit, ())
+    weight = arguments.nonnegative(owner, "weight", weight, ())
+    entropy = arguments.nonnegative(owner, "entropy", entropy, ())
     dtype = precision(kernel)
     logit = _bounded(logit, dtype)
     rate, kept = jax.nn.sigmoid(logit), jax.nn.sigmoid(-logit)
@@ -133,7 +134,7 @@ def _masked(
     ).astype(dtype)
     logistic = jnp.log(u) - jnp.log1p(-u)
     factor = jax.nn.sigmoid(-(logit + logistic) / temperature) * (1 + jnp.exp(logit))
-    return (x.astype(dtype) * factor).astype(x.dtype)
+    return weakly_typed_as((x.astype(dtype) * factor).astype(x.dtype), x)
 
 
 def _bounded(logit: jax.typing.ArrayLike, dtype: jnp.dtype) -> jax.Array:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import affine, shard_of, whole_arrays
+from flaxnoise.affine import affine, shard_of, weakly_typed_as, whole_arrays
 from flaxnoise.affine.inlining import FLAT
 from flaxnoise.functional.formula import precision
 
@@ -43,7 +43,7 @@ def noisy_dense(
         An array [*batch, outputs] of the dtype that x and kernel promote to.
 
     Raises:
-        TypeError: key is no key, x or a parameter is not floating.
+        TypeError: key is not a key, x or a parameter is not floating.
         ValueError: shapes that do not fit, a batch of keys, or inputs that are sharded under
             ``local_shard``.
 
@@ -75,6 +75,7 @@ def noisy_dense(
             f"{shape[0]} of {shard[0][-1]} inputs. Each device would draw the same noise for its "
             "part of kernel."
         )
+    factorised = arguments.flag(owner, "factorised", factorised)
     form = _factorised if factorised else _independent
     key = arguments.single_key(owner, key)
     return form(key, x, matrix, shift, matrix_stddev, shift_stddev)
@@ -92,7 +93,7 @@ def _factorised(
     inputs, outputs = kernel.shape
     with whole_arrays():
         n = random.normal(key, (inputs + outputs,), precision(kernel))
-    n = (jnp.sign(n) * jnp.sqrt(jnp.abs(n))).astype(kernel.dtype)
+    n = weakly_typed_as((jnp.sign(n) * jnp.sqrt(jnp.abs(n))).astype(kernel.dtype), kernel)
     into, out_of, bias, bias_stddev = (
         _aligned(v, x.ndim) for v in (n[:inputs], n[inputs:], bias, bias_stddev)
     )

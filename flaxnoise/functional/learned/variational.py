@@ -42,7 +42,7 @@ def variational_dropout(
         An array of x's shape and dtype.
 
     Raises:
-        TypeError: key is no key, x is not floating or complex, log_alpha is not real,
+        TypeError: key is not a key, x is not floating or complex, log_alpha is not real,
             broadcast_dims are not integers.
         ValueError: log_alpha is NaN or not broadcastable to x, a batch of keys, broadcast_dims out
             of range or repeated.
@@ -53,7 +53,7 @@ def variational_dropout(
     """
     owner = "variational_dropout"
     x = arguments.inexact(owner, x, complex_too=True)
-    arguments.real(owner, "log_alpha", log_alpha, x.shape)
+    log_alpha = arguments.real(owner, "log_alpha", log_alpha, x.shape)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
     return _variational_dropout(arguments.single_key(owner, key), x, log_alpha, dims)
 
@@ -80,8 +80,7 @@ def variational_dropout_kl(log_alpha: jax.typing.ArrayLike) -> jax.Array:
     Example:
         >>> penalty = flaxnoise.variational_dropout_kl(jnp.full(129, -3.0)).sum()
     """
-    arguments.real("variational_dropout_kl", "log_alpha", log_alpha, jnp.shape(log_alpha))
-    log_alpha = jnp.asarray(log_alpha)
+    log_alpha = jnp.asarray(arguments.real("variational_dropout_kl", "log_alpha", log_alpha, None))
     log_alpha = log_alpha.astype(jnp.promote_types(log_alpha.dtype, jnp.float32))
     return K1 * jax.nn.sigmoid(-K2 - K3 * log_alpha) + 0.5 * jax.nn.softplus(-log_alpha)
 

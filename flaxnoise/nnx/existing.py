@@ -1,0 +1,128 @@
+"""Models of nnx that were written with Flax's dropout, changed in place."""
+
+import copyreg
+import functools
+from collections.abc import Callable, Iterator, MutableMapping, MutableSequence
+from typing import Any
+
+from flax import nnx
+
+from flaxnoise.nnx.attention import dot_product_attention
+from flaxnoise.nnx.dropout import Dropout
+from flaxnoise.replacement import Report, is_attention, replaced, tell
+from flaxnoise.replacement.report import warn_of_nothing
+
+
+def replace_in_model(
+    model: nnx.Module, *, strict: bool, listener: Callable[[Report], object] | None
+) -> None:
+    """Replaces what draws in each module of a model; see ``replace_dropout``.
+
+    Raises:
+        ValueError: strict, and dropout is left.
+    """
+    done: list[str] = []
+    left: list[str] = []
+    has_ours = False
+    for path, node in list(nnx.iter_graph(model)):
+        place = f"{type(node).__name__} at {'/'.join(map(str, path)) or 'the top'}"
+        has_ours |= isinstance(node, Dropout)
+        if _replace_class(node):
+            done.append(place)
+        elif _looks_like_dropout(node):
+            left.append(place)
+        for name, attention in list(_attention_functions(node)):
+            if attention is None:
+                left.append(f"{name} of {place}")
+            else:
+                _entries(node)[name] = attention
+                done.append(f"{name} of {place}")
+    tell(Report(tuple(done), tuple(left)), strict=strict, listener=listener)
+    if not (done or has_ours):
+        warn_of_nothing(f"the layers of {type(model).__name__}")
+
+
+class ToNNX(nnx.bridge.ToNNX):
+    """nnx.bridge.ToNNX within which Flax's dropout is computed by flaxnoise."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As Flax's."""
+        with replaced():
+            return super().__call__(*args, **kwargs)
+
+
+def _replace_class(node: Any) -> bool:
+    """Gives a node the class of ours that derives from its own; attributes stay."""
+    if isinstance(node, nnx.Dropout) and not isinstance(node, Dropout):
+        if not _calls_flax(type(node)):
+            return False
+        ours = Dropout if type(node) is nnx.Dropout else _derived(type(node))
+    elif type(node) is nnx.bridge.ToNNX:
+        ours = ToNNX
+    else:
+        return False
+    object.__setattr__(node, "__class__", ours)
+    return True
+
+
+def _calls_flax(cls: type) -> bool:
+    """Whether every __call__ before that of nnx.Dropout calls the next one."""
+    between = cls.__mro__[: cls.__mro__.index(nnx.Dropout)]
+    calls = [vars(each)["__call__"] for each in between if "__call__" in vars(each)]
+    return all("super" in getattr(call, "__code__", call).co_names for call in calls)
+
+
+class _Derived(type(nnx.Module)):
+    """The class of classes that stand before both a client's Dropout and ours."""
+
+
+@functools.cache
+def _derived(cls: type) -> type:
+    # Dropout comes after the client's class: super().__call__ there finds it, and so does a call
+    # where that class has no __call__.
+    namespace = {name: vars(cls).get(name) for name in ("__module__", "__qualname__", "__doc__")}
+    namespace["__qualname__"] = cls.__qualname__
+    is_pytree = getattr(cls, "_pytree__is_pytree", True)
+    return _Derived(cls.__name__, (cls, Dropout), namespace, pytree=is_pytree)
+
+
+# Such a class is no name in a module: pickled as what it was made of.
+copyreg.pickle(_Derived, lambda cls: (_derived, (cls.__bases__[0],)))
+
+
+def _attention_functions(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Name and replacement of attention functions in a node; None for one that cannot be."""
+    entries = _entries(node)
+    items = entries.items() if isinstance(entries, MutableMapping) else enumerate(entries)
+    for name, value in items:
+        if is_attention(value):
+            yield name, dot_product_attention
+        elif isinstance(value, functools.partial) and is_attention(value.func):
+            yield name, functools.partial(dot_product_attention, *value.args, **value.keywords)
+        elif name == "attention_fn" and not _is_ours(value) and getattr(node, "dropout_rate", 0):
+            yield name, None
+
+
+def _entries(node: Any) -> Any:
+    if isinstance(node, MutableMapping | MutableSequence):
+        return node
+    return getattr(node, "__dict__", {})
+
+
+def _is_ours(value: Any) -> bool:
+    function = value.func if isinstance(value, functools.partial) else value
+    return getattr(function, "__module__", "").startswith("flaxnoise.")
+
+
+def _looks_like_dropout(node: Any) -> bool:
+    """A layer of a client's that has the name of one, and no Dropout of Flax's in it."""
+    if not isinstance(node, nnx.Module) or type(node).__module__.startswith("flaxnoise."):
+        return False
+    if isinstance(node, nnx.Dropout):
+        return not isinstance(node, Dropout)
+    name = type(node).__name__.casefold()
+    words = ("dropout", "droppath", "drop_path", "dropblock", "stochasticdepth")
+    inside = (part for _, part in nnx.iter_graph(node) if part is not node)
+    return any(word in name for word in words) and not any(
+        isinstance(part, nnx.Dropout) for part in inside
+    )

@@ -1,0 +1,95 @@
+"""Noise on gradients, as a transformation for optax: the noise of flaxnoise in place of its own."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from flaxnoise import arguments
+from flaxnoise.functional.gaussian import gaussian_noise
+
+_OWNER = "add_noise"
+
+
+class AddNoiseState(NamedTuple):
+    """State of ``add_noise``.
+
+    Attributes:
+        count: updates so far, int32.
+        key: the key that was given; it does not change.
+    """
+
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]  # of tuple
+    key: jax.Array
+
+
+def add_noise(
+    eta: jax.typing.ArrayLike, gamma: jax.typing.ArrayLike, key: jax.Array
+) -> optax.GradientTransformation:
+    """Adds annealed normal noise to the updates: u + σ·n, σ² = η/(1 + t)^γ, t updates before.
+
+    The transformation of ``optax.add_noise``, with noise that is the same however an update is
+    sharded, and that is drawn again where it is added, without an array of normals where a kernel
+    serves. Leaf i of update t, both counted from 0, is ``flaxnoise.gaussian_noise(k, u, σ)`` with
+    ``k = jax.random.fold_in(jax.random.fold_in(key, t), i)``; leaves are counted in the order of
+    ``jax.tree.leaves``, those that ``optax.masked`` leaves out not among them.
+
+    Neelakantan et al., "Adding gradient noise improves learning for very deep networks", 2015.
+
+    Args:
+        eta: variance of the first update's noise, in units of the updates squared, ≥ 0. May be
+            traced, as under ``optax.inject_hyperparams``; then it is not checked: no noise is added
+            where σ is not finite.
+        gamma: exponent of the decay, finite; the paper's is 0.55. May be traced.
+        key: a jax.random key, typed or raw.
+
+    Returns:
+        A transformation whose state is an ``AddNoiseState``.
+
+    Raises:
+        TypeError: eta or gamma is not one real number, key is no key; from update: a leaf is not
+            floating.
+        ValueError: eta is negative or not finite, gamma is not finite, a batch of keys.
+
+    Example:
+        >>> import optax, flaxnoise.optax
+        >>> noise = flaxnoise.optax.add_noise(eta=0.01, gamma=0.55, key=key)
+        >>> solver = optax.chain(noise, optax.sgd(0.1))
+        >>> state = solver.init(x)
+        >>> updates, state = solver.update(x, state, x)
+        >>> int(optax.tree.get(state, "count"))
+        1
+    """
+    arguments.nonnegative(_OWNER, "eta", eta, ())
+    arguments.finite(_OWNER, "gamma", gamma, ())
+    arguments.single_key(_OWNER, key)
+
+    def init(params: optax.Params) -> AddNoiseState:
+        del params
+        return AddNoiseState(count=jnp.zeros((), jnp.int32), key=key)
+
+    def update(
+        updates: optax.Updates, state: Any, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, AddNoiseState]:
+        del params
+        step = jax.random.fold_in(state.key, state.count)
+        stddev = _stddev(eta, gamma, state.count)
+        leaves, tree = jax.tree.flatten(updates)
+        noisy = [
+            gaussian_noise(jax.random.fold_in(step, i), _floating(leaf), stddev)
+            for i, leaf in enumerate(leaves)
+        ]
+        return tree.unflatten(noisy), state._replace(count=optax.safe_increment(state.count))
+
+    return optax.GradientTransformation(init, update)
+
+
+def _stddev(eta: jax.typing.ArrayLike, gamma: jax.typing.ArrayLike, count: jax.Array) -> jax.Array:
+    """√(η/(1 + t)^γ) in float32."""
+    eta, gamma = jnp.asarray(eta, jnp.float32), jnp.asarray(gamma, jnp.float32)
+    return jnp.sqrt(eta / (1 + count.astype(jnp.float32)) ** gamma)
+
+
+def _floating(leaf: jax.Array) -> jax.Array:
+    return arguments.inexact(_OWNER, leaf, complex_too=False)

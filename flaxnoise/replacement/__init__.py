@@ -1,0 +1,9 @@
+"""Flax's dropout computed by flaxnoise in models that were written with Flax, for both APIs."""
+
+from flaxnoise.replacement.attention import dot_product_attention as dot_product_attention
+from flaxnoise.replacement.attention import is_attention as is_attention
+from flaxnoise.replacement.context import replaced as replaced
+from flaxnoise.replacement.dropout import call_dropout as call_dropout
+from flaxnoise.replacement.function import Replaced as Replaced
+from flaxnoise.replacement.report import Report as Report
+from flaxnoise.replacement.report import tell as tell

@@ -1,0 +1,103 @@
+"""Dropout of Flax's attention functions, computed by flaxnoise."""
+
+import contextlib
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from flax import linen, nnx
+
+from flaxnoise import arguments, functional, random
+
+_FUNCTIONS = (linen.dot_product_attention, nnx.dot_product_attention)
+_given = threading.local()
+
+
+class Mask:
+    """What Flax's attention gets for its draw: it drops where the weights are multiplied by it.
+
+    Flax computes ``weights · (keep.astype(dtype) / keep_prob)``. This object is keep and both
+    steps, so that weights meet ``flaxnoise.attention_dropout``: the scale is that of the realised
+    rate, and nothing is kept for the backward pass. In any other use it is the array of booleans.
+    """
+
+    def __init__(self, key: jax.Array, rate: Any, shape: tuple[int, ...]) -> None:
+        self._key = key
+        self._rate = getattr(_given, "rate", rate)
+        self._shape = tuple(shape)
+
+    def astype(self, dtype: Any) -> "Mask":
+        """The same; the weights have the dtype."""
+        return self
+
+    def __truediv__(self, keep_prob: Any) -> "Mask":
+        return self
+
+    def __rmul__(self, weights: jax.Array) -> jax.Array:
+        _given.drawn = True
+        shared = self._shape != weights.shape
+        return functional.attention_dropout(
+            self._key, weights, self._rate, broadcast_dropout=shared
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # __jax_array__ would be asked for before __rmul__
+            raise AttributeError(name)
+        return getattr(random.keep_mask(self._key, self._shape, self._rate), name)
+
+
+def is_attention(value: Any) -> bool:
+    """Whether it is one of Flax's attention functions that drop."""
+    return any(value is function for function in _FUNCTIONS)
+
+
+def dot_product_attention(
+    function: Callable[..., Any],
+    context: Callable[[], contextlib.AbstractContextManager[Any]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> jax.Array:
+    """Calls one of Flax's attention functions, with dropout of ours.
+
+    Args:
+        function: of linen or nnx.
+        context: that in which Flax's draws are ours.
+        args: of the function.
+        kwargs: of the function.
+
+    Returns:
+        What the function returns; where it draws nothing, by Flax's own program.
+    """
+    call = _signature(function).bind(*args, **kwargs)
+    rate = call.arguments.get("dropout_rate", 0.0)
+    if call.arguments.get("deterministic", False) or arguments.is_zero(rate):
+        return function(*args, **kwargs)
+    arguments.rate("dot_product_attention", rate, ())
+    # A rate that Flax takes; what counts is the given one, which may be traced, or 1.
+    call.arguments["dropout_rate"] = 0.5
+    with _rate(rate), context():
+        y = function(*call.args, **call.kwargs)
+        if not _given.drawn:
+            raise RuntimeError(
+                "dot_product_attention: this version of Flax draws in a way unknown to flaxnoise."
+            )
+    return y
+
+
+@contextlib.contextmanager
+def _rate(rate: Any) -> Iterator[None]:
+    outer = dict(vars(_given))
+    _given.rate, _given.drawn = rate, False
+    try:
+        yield
+    finally:
+        vars(_given).clear()
+        vars(_given).update(outer)
+
+
+@functools.cache
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)

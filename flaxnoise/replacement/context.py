@@ -1,0 +1,123 @@
+"""The context in which Flax's dropout is computed by flaxnoise.
+
+Three things of Flax draw: the ``__call__`` of both Dropout classes, and the attention functions,
+which look up ``random`` in their module, whoever refers to them. Linen offers interceptors for the
+first; the others are patched while any thread is in the context, and ask whether their own is.
+"""
+
+import contextlib
+import functools
+import threading
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flax.linen.attention
+import flax.nnx.nn.attention
+import jax
+from flax import linen, nnx
+
+from flaxnoise.replacement.attention import Mask
+from flaxnoise.replacement.dropout import call_dropout
+
+# Whether this thread is in the context. Part of the key of every cache of jax, so that functions
+# that were traced outside are traced anew, and the other way round.
+_active = jax.make_user_context(default_value=False)
+_seen = threading.local()
+_lock = threading.Lock()
+_entered = 0
+_originals: list[tuple[Any, str, Any, Any]] = []
+# Subclasses that keep it have the very same function.
+_LINEN_CALL = getattr(linen.Dropout.__call__, "__wrapped__", None)
+
+
+@contextlib.contextmanager
+def replaced() -> Iterator[list[str]]:
+    """Computes Flax's dropout by flaxnoise; gives the list of what it saw, which fills up."""
+    outer = getattr(_seen, "names", None)
+    seen: list[str] = []
+    _enter()
+    try:
+        _seen.names = seen
+        with _active(True), linen.intercept_methods(_intercept):
+            yield seen
+    finally:
+        _seen.names = outer
+        if outer is not None:
+            outer.extend(seen)
+        _leave()
+
+
+def _enter() -> None:
+    global _entered
+    with _lock:
+        if _entered == 0:
+            for owner, name, patch in _patches():
+                original = vars(owner)[name]
+                new = patch(original)
+                setattr(owner, name, new)
+                _originals.append((owner, name, original, new))
+        _entered += 1
+
+
+def _leave() -> None:
+    global _entered
+    with _lock:
+        _entered -= 1
+        while _entered == 0 and _originals:
+            owner, name, original, new = _originals.pop()
+            if vars(owner)[name] is new:  # else somebody patched it in the meantime
+                setattr(owner, name, original)
+
+
+def _patches() -> list[tuple[Any, str, Callable[[Any], Any]]]:
+    modules = (flax.linen.attention, flax.nnx.nn.attention)
+    # Without that name, attention draws in another way, and its dropout stays Flax's.
+    drawing = [module for module in modules if vars(module).get("random") is jax.random]
+    return [
+        *((module, "random", _drawing_masks) for module in drawing),
+        (nnx.Dropout, "__call__", _calling_ours),
+    ]
+
+
+def _drawing_masks(random: types.ModuleType) -> types.ModuleType:
+    """jax.random with another bernoulli."""
+    module = types.ModuleType(random.__name__)
+    vars(module).update(vars(random))
+
+    @functools.wraps(random.bernoulli)
+    def bernoulli(key: Any, p: Any = 0.5, shape: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if not _active.value:
+            return random.bernoulli(key, p, shape, *args, **kwargs)
+        _saw("attention")
+        return Mask(key, 1 - p, shape)
+
+    vars(module)["bernoulli"] = bernoulli
+    return module
+
+
+def _calling_ours(call: Callable[..., Any]) -> Callable[..., Any]:
+    """nnx.Dropout.__call__ that computes dropout by flaxnoise."""
+
+    @functools.wraps(call)
+    def calling(self: nnx.Dropout, *args: Any, **kwargs: Any) -> Any:
+        if not _active.value:
+            return call(self, *args, **kwargs)
+        _saw(type(self).__name__)
+        return call_dropout(functools.partial(call, self), self, *args, **kwargs)
+
+    return calling
+
+
+def _intercept(call: Any, args: Any, kwargs: Any, context: linen.module.InterceptorContext) -> Any:
+    method = getattr(context.orig_method, "func", None)
+    if method is not _LINEN_CALL or not isinstance(context.module, linen.Dropout):
+        return call(*args, **kwargs)
+    _saw("/".join(context.module.path))
+    return call_dropout(call, context.module, *args, **kwargs)
+
+
+def _saw(name: str) -> None:
+    names = getattr(_seen, "names", None)
+    if names is not None:
+        names.append(name)

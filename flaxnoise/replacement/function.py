@@ -1,0 +1,100 @@
+"""A function within which Flax's dropout is computed by flaxnoise."""
+
+import functools
+import types
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import jax
+
+from flaxnoise.draws import Draw, dropouts
+from flaxnoise.replacement.context import replaced
+from flaxnoise.replacement.report import Report, tell, warn_of_nothing
+
+
+class Replaced:
+    """Calls a function with Flax's dropout computed by flaxnoise; see ``replace_dropout``.
+
+    Args:
+        function: such as ``model.apply`` or a training step.
+        strict: whether dropout that is not replaced raises.
+        report: called with a Report before the first call of each kind.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        strict: bool = False,
+        report: Callable[[Report], object] | None = None,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self._function, self._strict, self._report = function, strict, report
+        self._inspected: set[Hashable] = set()
+        self._found_some = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the function.
+
+        Raises:
+            ValueError: strict, and dropout is left; or from the function.
+        """
+        if self._strict or self._report is not None:
+            self._inspect(args, kwargs)
+        with replaced() as seen:
+            result = self._function(*args, **kwargs)
+        if not (seen or self._found_some) and not self._draws(args, kwargs):
+            warn_of_nothing(_name(self._function))
+        self._found_some = True
+        return result
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Lets it decorate methods."""
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles what it was made of."""
+        return Replaced, (self._function, self._strict, self._report)
+
+    def _inspect(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        kind = _kind(args, kwargs)
+        if kind in self._inspected:
+            return
+        draws = self._draws(args, kwargs)
+        report = Report(
+            replaced=tuple(str(draw) for draw in draws if draw.replaces_flax),
+            left=tuple(str(draw) for draw in draws if _looks_like_dropout(draw)),
+        )
+        tell(report, strict=self._strict, listener=self._report)
+        self._inspected.add(kind)
+
+    def _draws(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Draw, ...]:
+        with replaced():
+            return dropouts(self._function, *args, **kwargs)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__name__", type(function).__name__)
+    owner = getattr(function, "__self__", None)
+    return name if owner is None else f"{type(owner).__name__}.{name}"
+
+
+def _kind(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
+    """What decides which program is traced: shapes and dtypes of arrays, and all else."""
+    leaves, structure = jax.tree.flatten((args, kwargs))
+    kinds = [
+        (leaf.shape, str(leaf.dtype)) if hasattr(leaf, "dtype") else _hashable(leaf)
+        for leaf in leaves
+    ]
+    return structure, tuple(kinds)
+
+
+def _hashable(leaf: Any) -> Hashable:
+    return leaf if isinstance(leaf, Hashable) else id(leaf)
+
+
+def _looks_like_dropout(draw: Draw) -> bool:
+    """Draws of booleans; and uniforms of a client's, which it may compare with a rate."""
+    if draw.computed_by == "flax":
+        return draw.function == "jax.random.bernoulli"
+    names = ("jax.random.bernoulli", "jax.random.uniform")
+    return draw.computed_by == "client" and draw.function in names

@@ -1,0 +1,178 @@
+"""What is replaced stays inside the call: threads, nesting, errors; and what the report says."""
+
+import threading
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from flax import nnx
+from flax.linen import attention as linen_attention
+from flax.nnx.nn import attention as nnx_attention
+
+import flaxnoise
+import flaxnoise.linen
+import flaxnoise.nnx
+from cases import KEY, array
+from flaxnoise.linen import replace_dropout
+
+X = array(2, 5, 12)
+RNGS = {"dropout": KEY}
+DROPOUT = nn.Dropout(0.3, deterministic=False)
+
+
+def run(function=DROPOUT.apply):
+    return function({}, X, rngs=RNGS)
+
+
+def attend(x, rate=0.3):
+    q = x.reshape(2, 5, 3, 4)
+    return nn.dot_product_attention(q, q, q, dropout_rng=KEY, dropout_rate=rate)
+
+
+def state() -> tuple[object, ...]:
+    """All that the context touches in Flax."""
+    return linen_attention.random, nnx_attention.random, nnx.Dropout.__call__
+
+
+def test_nothing_is_left_behind():
+    before = state()
+    theirs = run()
+    ours = run(replace_dropout(DROPOUT.apply))
+    assert state() == before
+
+    @replace_dropout
+    def failing():
+        assert state() != before
+        np.testing.assert_array_equal(run(replace_dropout(DROPOUT.apply)), ours)
+        np.testing.assert_array_equal(run(), ours)
+        raise KeyError("theirs")
+
+    with pytest.raises(KeyError, match="theirs"):
+        failing()
+    assert state() == before
+    np.testing.assert_array_equal(run(), theirs)
+
+
+def test_another_thread_keeps_flaxs_dropout():
+    theirs, ours = attend(X), replace_dropout(attend)(X)
+    assert not np.array_equal(theirs, ours)
+    before, results = state(), {}
+    inside, done = threading.Event(), threading.Event()
+
+    @replace_dropout
+    def slow():
+        inside.set()
+        done.wait(60)
+        results["ours"] = attend(X)
+        return results["ours"]
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    inside.wait(60)
+    assert state() != before
+    np.testing.assert_array_equal(attend(X), theirs)
+    np.testing.assert_array_equal(replace_dropout(attend)(X), ours)
+    done.set()
+    thread.join()
+    np.testing.assert_array_equal(results["ours"], ours)
+    assert state() == before
+
+
+def test_a_name_that_flax_no_longer_has_leaves_its_attention_alone(monkeypatch):
+    theirs = attend(X)
+    draws = jax.random.bernoulli
+    monkeypatch.setattr(linen_attention, "random", type("Other", (), {"bernoulli": draws}))
+    (draw,) = flaxnoise.dropouts(replace_dropout(attend), X)
+    assert draw.computed_by == "flax"
+    np.testing.assert_array_equal(replace_dropout(attend)(X), theirs)
+    q = X.reshape(2, 5, 3, 4)
+    with pytest.raises(RuntimeError, match="draws in a way unknown to flaxnoise"):
+        flaxnoise.linen.dot_product_attention(q, q, q, dropout_rng=KEY, dropout_rate=0.3)
+
+
+class Own(nn.Module):
+    """Flax's dropout, and some of its own."""
+
+    @nn.compact
+    def __call__(self, x, train=True):
+        x = nn.Dropout(0.3, deterministic=not train, name="theirs")(x)
+        if train:
+            keep = jax.random.bernoulli(self.make_rng("dropout"), 0.9, x.shape)
+            x = jnp.where(keep, x, 0) + jax.random.normal(self.make_rng("dropout"), x.shape)
+        return x
+
+
+def test_the_report_names_what_is_replaced_and_what_is_left():
+    reports = []
+    apply = replace_dropout(Own().apply, report=reports.append)
+    for _ in range(2):
+        apply({}, X, rngs=RNGS)
+    apply({}, X, False)
+    training, evaluation = reports
+    (replaced,), (left,) = training.replaced, training.left
+    assert replaced.startswith("dropout[2, 5, 12] by flaxnoise, Own/theirs at ")
+    assert "(Own.__call__)" in replaced
+    assert left.startswith("jax.random.bernoulli[2, 5, 12] by client, Own at ")
+    assert evaluation == type(training)((), ())
+    assert str(training).startswith("replace_dropout: 1 replaced, 1 left\n  replaced dropout[")
+    strict = replace_dropout(Own().apply, strict=True)
+    with pytest.raises(ValueError, match=r"strict=True leaves nothing, got jax\.random\.bernoulli"):
+        strict({}, X, rngs=RNGS)
+    np.testing.assert_array_equal(strict({}, X, False), X)
+
+
+def test_it_warns_where_there_is_no_dropout_and_only_there():
+    dense = nn.Dense(3)
+    with pytest.warns(UserWarning, match=r"no dropout of Flax's in Dense.apply"):
+        replace_dropout(dense.apply)(dense.init(KEY, X), X)
+    with pytest.warns(UserWarning, match=r"in the layers of Linear"):
+        flaxnoise.nnx.replace_dropout(nnx.Linear(3, 3, rngs=nnx.Rngs(0)))
+    step = jax.jit(attend)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            replace_dropout(step)(X)  # the second time, jit has it in its cache
+        replace_dropout(Own().apply)({}, X, False)
+        layer = flaxnoise.nnx.replace_dropout(nnx.Dropout(0.3, rngs=nnx.Rngs(0)))
+        flaxnoise.nnx.replace_dropout(layer)
+
+
+def test_modules_are_refused_by_name():
+    with pytest.raises(TypeError, match=r"function must be a function, got the module Dropout\. P"):
+        replace_dropout(DROPOUT)
+    with pytest.raises(TypeError, match=r"got Dropout\. A module of nnx is for flaxnoise\.nnx"):
+        replace_dropout(nnx.Dropout(0.3))
+    with pytest.raises(TypeError, match=r"got Dropout\. Models of linen are for flaxnoise\.linen"):
+        flaxnoise.nnx.replace_dropout(DROPOUT)
+    with pytest.raises(TypeError, match="got int"):
+        flaxnoise.nnx.replace_dropout(5)
+
+
+@pytest.mark.parametrize("rate", [0.3, 1.0, np.float32(0.3)])
+@pytest.mark.parametrize(("ours", "theirs"), [(flaxnoise.linen, nn), (flaxnoise.nnx, nnx)])
+def test_the_attention_function_takes_any_rate(ours, theirs, rate):
+    q = X.reshape(2, 5, 3, 4)
+    weights = nn.dot_product_attention_weights(q, q)
+    weights = flaxnoise.attention_dropout(KEY, weights, rate, broadcast_dropout=True)
+    expected = jnp.einsum("...hqk,...khd->...qhd", weights, q)
+
+    def attend(rate):
+        return ours.dot_product_attention(q, q, q, dropout_rng=KEY, dropout_rate=rate)
+
+    np.testing.assert_array_equal(attend(rate), expected)
+    np.testing.assert_allclose(jax.jit(attend)(rate), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(flaxnoise.linen, nn), (flaxnoise.nnx, nnx)])
+def test_the_attention_function_evaluates_as_flaxs(ours, theirs):
+    q = X.reshape(2, 5, 3, 4)
+    calm = {"dropout_rate": 0.3, "deterministic": True, "precision": "highest"}
+    programs = [
+        jax.make_jaxpr(lambda q, api=api: api.dot_product_attention(q, q, q, **calm))(q)
+        for api in (ours, theirs)
+    ]
+    assert str(programs[0]) == str(programs[1])
+    assert "HIGHEST" in str(programs[0])
