@@ -1,0 +1,34 @@
+"""Workflows and hooks call scripts that exist, with the names of their settings."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = [*sorted((ROOT / ".github").rglob("*.*")), ROOT / ".pre-commit-config.yaml"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_what_is_called_exists(file: Path):
+    text = file.read_text()
+    called = re.findall(r"\bbash ((?:scripts|\.ci)/?\S*?)(?=[`\s]|$)", text)
+    assert called
+    assert all((ROOT / path).is_file() for path in called), called
+    scripts = "".join(path.read_text() for path in (ROOT / "scripts").glob("*.sh"))
+    for setting in re.findall(r"\b(JAX_VERSION|PYTHON|FLAXNOISE_TEST_STAGES)(?=[:=])", text):
+        assert f"{setting}:-" in scripts
+
+
+@pytest.mark.parametrize("module", ["bench", "bench.readme", "bench.guard"])
+def test_modules_that_contributing_names_exist(module: str):
+    assert f"python -m {module}" in (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+    path = ROOT.joinpath(*module.split("."))
+    assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
+
+
+def test_contributing_names_files_that_exist():
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:flaxnoise|tests|bench|scripts)/[\w/.]*)`", text)
+    assert len(named) > 5
+    assert [path for path in named if not (ROOT / path).exists()] == []
