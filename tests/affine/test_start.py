@@ -2,50 +2,12 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import pytest
 
 import flaxnoise
 import reference
 from cases import KEY, Case, array, few_cases
-from closeness import NOISE_ULPS
 from flaxnoise.affine import affine
 from flaxnoise.arguments import key_words
-
-WORDS = reference.key_words(KEY)
-STARTS = [0, 5, 1021, 2**31 - 3, 2**32 - 3, 2**32 + 1, 2**34 - 2, 2**45 + 1023]
-LENGTH = 2**46
-
-
-def drawn(kind: str, start: int, **operands: jax.Array) -> jax.Array:
-    """Nine elements of an array of 2^46 that begin at an index."""
-    words = jnp.array([start & 0xFFFFFFFF, start >> 32], jnp.uint32)
-    dtype = {"keep": jnp.bool_, "bits": jnp.uint32}.get(kind, jnp.float32)
-    operands = {"key": key_words(KEY), "start": words, **operands}
-    return jax.jit(
-        lambda operands: affine(
-            operands, kind=kind, shape=(9,), global_shape=(LENGTH,), dtype=dtype
-        )
-    )(operands)
-
-
-def indices(start: int) -> np.ndarray:
-    return start + np.arange(9, dtype=np.uint64)
-
-
-@pytest.mark.parametrize("start", STARTS)
-def test_words_and_masks_are_those_of_the_index(start: int):
-    i = indices(start)
-    assert np.array_equal(drawn("bits", start), reference.bits(WORDS, i))
-    assert np.array_equal(drawn("uniform", start), reference.uniform(WORDS, i))
-    threshold = jnp.array([reference.threshold(0.3)], jnp.uint32)
-    assert np.array_equal(drawn("keep", start, threshold=threshold), reference.keep(WORDS, i, 0.3))
-
-
-@pytest.mark.parametrize("start", STARTS)
-def test_normals_are_those_of_the_index(start: int):
-    n = reference.normal(WORDS, indices(start))
-    assert np.all(abs(drawn("normal", start) - n) <= NOISE_ULPS * np.spacing(np.float32(abs(n))))
 
 
 def test_rows_of_a_shard_are_rows_of_the_whole():

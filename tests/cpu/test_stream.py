@@ -1,8 +1,10 @@
 """Every SIMD target draws the stream: words, masks and uniforms exactly, normals within ulps."""
 
+import functools
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ import pytest
 
 import reference
 from flaxnoise import backend, backends, random
+from flaxnoise.affine import affine
 from flaxnoise.backends import cpu, cpu_library
 from flaxnoise.stream import philox
 from flaxnoise.stream.kinds import KINDS
@@ -20,71 +23,60 @@ SHAPES = [(), (1,), (7,), (511,), (512,), (513,), (1023,), (1024,), (1025,), (33
 SHAPES.append((129, 1027))  # of more than two tasks, which several threads take
 # No ties, ties with the partner's bits, both ends of the thresholds that are not constant.
 RATES = [0, 1, 0.3, 0.9, 2**-16, 1 - 2**-16, 1e-5, 2**-31, 1 - 2**-24]
-
 CPP = Path(cpu.__file__).with_name("cpp")
 
 
-@pytest.fixture(autouse=True)
-def _kernel(simd: str):
+@functools.cache
+def compiled() -> dict[tuple[int, ...], Any]:
+    """For each shape words, uniforms, normals and a mask: one program for all targets."""
+
+    def draw(shape: tuple[int, ...], rate: jax.Array) -> list[jax.Array]:
+        kinds = (random.bits, random.uniform, random.signed_uniform, random.normal)
+        return [*(kind(KEY, shape) for kind in kinds), random.keep_mask(KEY, shape, rate)]
+
     with backend("cpu"):
-        yield
+        return {
+            shape: jax.jit(draw, static_argnums=0).lower(shape, 0.3).compile() for shape in SHAPES
+        }
 
 
 def indices(shape: tuple[int, ...]) -> np.ndarray:
     return np.arange(math.prod(shape), dtype=np.uint64).reshape(shape)
 
 
-def ulps(actual: jax.Array, exact: np.ndarray) -> float:
-    spacing = np.spacing(np.abs(exact).astype(np.float32))
-    return float(np.max(np.abs(np.asarray(actual, np.float64) - exact) / spacing, initial=0))
+@pytest.mark.usefixtures("simd")
+def test_the_noise_is_the_references_on_every_shape():
+    words = reference.key_words(KEY)
+    for shape, program in compiled().items():
+        bits, uniform, signed, normal, mask = program(np.float32(0.3))
+        i = indices(shape)
+        np.testing.assert_array_equal(bits, reference.bits(words, i))
+        np.testing.assert_array_equal(uniform, reference.unit_uniform(words, i))
+        np.testing.assert_array_equal(signed, reference.uniform(words, i))
+        np.testing.assert_array_equal(mask, reference.keep(words, i, 0.3))
+        # 4 ulp of float64 is the bound of the map itself, see stream/test_normal_map.py.
+        exact = reference.normal(words, i)
+        assert np.all(abs(normal - exact) <= 4 * np.spacing(np.float32(abs(exact))))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_words_and_uniforms_are_equal_on_every_shape(shape):
+@pytest.mark.usefixtures("simd")
+def test_masks_are_equal_at_every_rate():
+    shape = (129, 1027)
     words, i = reference.key_words(KEY), indices(shape)
-    np.testing.assert_array_equal(random.bits(KEY, shape), reference.bits(words, i))
-    uniform = random.uniform(KEY, shape)
-    np.testing.assert_array_equal(uniform, reference.unit_uniform(words, i))
-    signed = random.signed_uniform(KEY, shape)
-    np.testing.assert_array_equal(signed, reference.uniform(words, i))
+    for rate in RATES:
+        mask = compiled()[shape](np.float32(rate))[-1]
+        np.testing.assert_array_equal(mask, reference.keep(words, i, rate))
 
 
-@pytest.mark.parametrize("rate", RATES)
-def test_masks_are_equal_at_every_rate(rate):
-    shape = (5, 1537)
-    expected = reference.keep(reference.key_words(KEY), indices(shape), rate)
-    np.testing.assert_array_equal(random.keep_mask(KEY, shape, rate), expected)
+@pytest.mark.usefixtures("simd")
+def test_boxes_put_together_are_the_whole():
+    def box(shape: tuple[int, ...], start: int) -> jax.Array:
+        first = {"key": jnp.uint32([3, 5, 7, 11]), "start": jnp.uint32([start, 0])}
+        params = {"kind": "bits", "dtype": jnp.uint32, "backend": "cpu"}
+        return affine(first, shape=shape, global_shape=(6, 2050), **params)
 
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_masks_are_equal_on_every_shape(shape):
-    expected = reference.keep(reference.key_words(KEY), indices(shape), 0.3)
-    np.testing.assert_array_equal(random.keep_mask(KEY, shape, 0.3), expected)
-
-
-def test_a_rate_of_its_own_for_each_column_draws_the_same_mask():
-    rates = np.float32([0, 0.3, 1e-5, 0.999, 1, 0.5, 0.7])
-    mask = random.keep_mask(KEY, (301, 7), rates)
-    words, i = reference.key_words(KEY), indices((301, 7))
-    for column, rate in enumerate(rates):
-        expected = reference.keep(words, i[:, column], rate)
-        np.testing.assert_array_equal(mask[:, column], expected)
-
-
-# 4 ulp of float64 is the bound of the map itself, see stream/test_normal_map.py.
-@pytest.mark.parametrize("shape", SHAPES)
-def test_normals_are_within_four_ulp_on_every_shape(shape):
-    exact = reference.normal(reference.key_words(KEY), indices(shape))
-    assert ulps(random.normal(KEY, shape), exact) <= 4
-
-
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float64])
-def test_other_dtypes_round_the_same_uniforms_once(dtype):
-    with jax.enable_x64(True):
-        drawn = random.uniform(KEY, (33, 129), dtype)
-        assert drawn.dtype == dtype
-        expected = reference.unit_uniform(reference.key_words(KEY), indices((33, 129)))
-        np.testing.assert_array_equal(drawn, np.asarray(jnp.asarray(expected).astype(dtype)))
+    rows = [[box((3, 1025), 3 * i * 2050 + 1025 * j) for j in (0, 1)] for i in (0, 1)]
+    np.testing.assert_array_equal(np.block(rows), box((6, 2050), 0))
 
 
 def test_constants_are_those_of_the_library():

@@ -62,15 +62,15 @@ def serving(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], *starts: in
     return int(number)
 
 
-@pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("shape", [(130, 512), (3, 1024), (40, 132), (3, 33)])
 def test_the_first_kernel_that_a_start_allows_serves(
-    shape: tuple[int, ...], start: int, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ):
     alignments = [grid.alignment for grid in grids_of(shape, (LENGTH, shape[-1]))]
-    for at in (start, start + 1, start + 2, start + 4, start + 512):
-        expected = next((each for each in alignments if at % each == 0), 0)
-        assert serving(monkeypatch, shape, at) == expected
+    for start in STARTS:
+        for at in (start, start + 1, start + 2, start + 4, start + 512):
+            expected = next((each for each in alignments if at % each == 0), 0)
+            assert serving(monkeypatch, shape, at) == expected
 
 
 def test_the_examples_of_a_batch_share_a_kernel(monkeypatch: pytest.MonkeyPatch):

@@ -47,13 +47,18 @@ def threshold(rate: float, shape: tuple[int, ...]) -> jax.Array:
     return jnp.full((1,) * len(shape), reference.threshold(rate), jnp.uint32)
 
 
-@pytest.mark.parametrize("shape", [*FLAT, *CHUNKS, *BY_TILES, *FEW_ROWS], ids=str)
+# The suite of tests/backends draws others: each takes seconds to compile.
+@pytest.mark.parametrize("shape", [(), (34, 2048), (2100, 132), (70, 1152), (9, 1152)], ids=str)
 def test_words(shape: tuple[int, ...]):
     words = drawn(OPERANDS, kind="bits", shape=shape, dtype=jnp.uint32)
     np.testing.assert_array_equal(words, reference.bits(WORDS, indices(shape)))
 
 
-@pytest.mark.parametrize("shape", [*FLAT, *CHUNKS, *BY_TILES, *FEW_ROWS, *INTERLEAVED], ids=str)
+OTHERS = ((33, 129), (1025,), (65, 128), (5, 128), (3, 2048), (130, 512))  # the suite's
+MASKS = [s for s in (*FLAT, *CHUNKS, *BY_TILES, *FEW_ROWS, *INTERLEAVED) if s not in OTHERS]
+
+
+@pytest.mark.parametrize("shape", MASKS, ids=str)
 def test_masks(shape: tuple[int, ...]):
     operands = {**OPERANDS, "threshold": threshold(0.3, shape)}
     mask = drawn(operands, kind="keep", shape=shape, dtype=jnp.bool_)
@@ -97,20 +102,13 @@ def test_thresholds_of_each_column(shape: tuple[int, ...]):
     np.testing.assert_array_equal(mask, u >> np.uint32(1) >= thresholds)
 
 
-@pytest.mark.parametrize("kind", ["uniform", "unit_uniform"])
-def test_uniforms(kind: str):
-    shape = (33, 128)
-    n = drawn(OPERANDS, kind=kind, shape=shape, dtype=jnp.float32)
-    np.testing.assert_array_equal(n, getattr(reference, kind)(WORDS, indices(shape)))
-
-
-@pytest.mark.parametrize("shape", [(33, 129), (65, 128), (70, 1152)], ids=str)
+@pytest.mark.parametrize("shape", [(70, 1152)], ids=str)
 def test_normals(shape: tuple[int, ...]):
     n = drawn(OPERANDS, kind="normal", shape=shape, dtype=jnp.float32)
     assert_within_noise_ulps(n, reference.normal(WORDS, indices(shape)))
 
 
-@pytest.mark.parametrize("shape", [(33, 129), (33, 128), (130, 512)], ids=str)
+@pytest.mark.parametrize("shape", [(70, 1152)], ids=str)
 def test_masked_normals(shape: tuple[int, ...]):
     operands = {**OPERANDS, "threshold": threshold(0.3, shape)}
     n = drawn(operands, kind="masked_normal", shape=shape, dtype=jnp.float32)
