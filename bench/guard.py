@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DRIVER = Path(__file__).with_name("guard_driver.cc")
-CPP = ROOT / "flaxnoise" / "backends" / "cpp"
+CPP = ROOT / "flaxnoise" / "backends" / "cpu" / "cpp"
 STORED = ROOT / "bench" / "results" / "instructions.json"
 ELEMENTS = 1 << 18
 TOLERANCE = 0.02

@@ -157,9 +157,9 @@ def command() -> str:
 
 def simd() -> str | None:
     """The instruction set of the C++ kernel."""
-    from flaxnoise.backends import cpu_library
+    from flaxnoise.backends.cpu import library
 
-    return cpu_library.simd_target() if flaxnoise.backends()["cpu"] == "available" else None
+    return library.simd_target() if flaxnoise.backends()["cpu"] == "available" else None
 
 
 def installed(package: str) -> str | None:

@@ -31,7 +31,7 @@ setup() {
     echo "$made" >"$venv/.made"
   fi
 
-  installed=$(fingerprint "$python" "$venv" pyproject.toml flaxnoise/backends/cpp)
+  installed=$(fingerprint "$python" "$venv" pyproject.toml flaxnoise/backends/cpu/cpp)
   if [[ $installed != "$(cat "$venv/.installed-$extra" 2>/dev/null)" ]]; then
     echo "setup: installing flaxnoise[$extra] into $venv (minutes the first time)"
     rm -f "$venv/.installed-$extra"

@@ -1,25 +1,28 @@
-"""The primitive and its rules; importing this package registers them."""
+"""The primitive and its rules; importing this package registers them.
+
+What functions, and the noise as values, are made of.
+"""
 
 from flaxnoise.affine import batching, differentiation, lowering
+from flaxnoise.affine.call import Place as Place
+from flaxnoise.affine.call import apply as apply
+from flaxnoise.affine.call import draw as draw
+from flaxnoise.affine.call import here as here
+from flaxnoise.affine.call import precision as precision
+from flaxnoise.affine.call import reduced as reduced
 from flaxnoise.affine.primitive import affine as affine
 from flaxnoise.affine.primitive import affine_p as affine_p
+from flaxnoise.affine.private import FLAT as FLAT
+from flaxnoise.affine.private import weakly_typed_as as weakly_typed_as
 from flaxnoise.affine.shard import is_shard as is_shard
 from flaxnoise.affine.shard import linear_index as linear_index
-from flaxnoise.affine.shard import located as located
 from flaxnoise.affine.shard import shard_of as shard_of
 from flaxnoise.affine.shard import whole_arrays as whole_arrays
-from flaxnoise.affine.weak import weakly_typed_as as weakly_typed_as
+from flaxnoise.backends.choice import forced_backend as forced_backend
+from flaxnoise.stream.kinds import DOMAINS as DOMAINS
+from flaxnoise.stream.sizes import static_sizes as static_sizes
+from flaxnoise.stream.threshold import keep_scale as keep_scale
+from flaxnoise.stream.threshold import realised_rate as realised_rate
+from flaxnoise.stream.threshold import threshold as threshold
 
-__all__ = [
-    "affine",
-    "affine_p",
-    "batching",
-    "differentiation",
-    "is_shard",
-    "linear_index",
-    "located",
-    "lowering",
-    "shard_of",
-    "weakly_typed_as",
-    "whole_arrays",
-]
+__all__ = ["batching", "differentiation", "lowering"]

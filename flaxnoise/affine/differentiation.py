@@ -9,9 +9,8 @@ import jax.numpy as jnp
 from jax.interpreters import ad
 
 from flaxnoise.affine.primitive import affine, affine_p
+from flaxnoise.backends.contract import COEFFICIENTS
 from flaxnoise.stream.sizes import is_one
-
-COEFFICIENTS = ("a", "b", "c", "d")
 
 
 def _jvp(primals: Any, tangents: Any, *, names: tuple[str, ...], **params: Any) -> tuple[Any, Any]:

@@ -25,7 +25,8 @@ from flaxnoise.affine import varying
 from flaxnoise.affine.devices import asks_devices
 from flaxnoise.affine.shard import mesh_axes
 from flaxnoise.backends.choice import forced_backend, needs_devices
-from flaxnoise.stream.sizes import is_one, needs_64_bits, static_sizes
+from flaxnoise.backends.contract import WORDS, known_kind, needs_wide_index
+from flaxnoise.stream.sizes import broadcast_sizes, is_one, static_sizes
 
 OPERANDS = ("key", "start", "threshold", "x", "a", "b", "c", "d")
 
@@ -60,8 +61,7 @@ def affine(
     if global_shape is not None:
         global_shape = static_sizes(global_shape)
     if wide is None:
-        unbounded = "start" in operands and global_shape is None
-        wide = unbounded or needs_64_bits(global_shape or shape)
+        wide = needs_wide_index(operands, shape, global_shape)
     backend = backend or forced_backend()
     if needs_devices(backend):
         operands = {**operands, "key": asks_devices(operands["key"])}
@@ -70,7 +70,7 @@ def affine(
     return affine_p.bind(
         *values,
         names=names,
-        kind=kind,
+        kind=known_kind(kind).name,
         shape=shape,
         dtype=jnp.dtype(dtype),
         global_shape=global_shape,
@@ -103,10 +103,10 @@ def _abstract(
 ):
     by_name = dict(zip(names, avals, strict=True))
     batch_rank = by_name["key"].ndim - 1
-    full = [aval for name, aval in by_name.items() if name not in ("key", "start")]
+    full = [aval for name, aval in by_name.items() if name not in WORDS]
     batch = [aval.shape[:batch_rank] for aval in avals]
     dims = [shape, *(aval.shape[batch_rank:] for aval in full)]
-    out_shape = _broadcast(batch) + _broadcast(dims)
+    out_shape = broadcast_sizes(batch) + broadcast_sizes(dims)
     model = by_name.get("x", by_name["key"])
     weak = "x" in by_name and model.weak_type and dtype == model.dtype
     out = {"shape": out_shape, "dtype": dtype, "weak_type": weak}
@@ -119,18 +119,6 @@ def _abstract(
     if shardings:
         out["sharding"] = _sharding(shardings, by_name, out_shape, batch_rank)
     return model.update(**out)
-
-
-def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """One shape out of several of the same rank, each dimension 1 or the result's."""
-    result = list(shapes[0])
-    for shape in shapes[1:]:
-        for axis, size in enumerate(shape):
-            if is_one(result[axis]):
-                result[axis] = size
-            elif not (is_one(size) or size == result[axis]):
-                raise ValueError(f"flaxnoise: dimensions {shapes} do not fit each other.")
-    return tuple(result)
 
 
 def _sharding(
@@ -147,7 +135,7 @@ def _sharding(
                 "Reshard it first."
             )
         sizes = operands[name].shape if name in operands else out_shape
-        for axis in range(batch_rank if name in ("key", "start") else len(spec)):
+        for axis in range(batch_rank if name in WORDS else len(spec)):
             if spec[axis] is None and not is_one(sizes[axis]):
                 spec[axis] = own[axis]
                 for mesh_axis in mesh_axes(own[axis]):

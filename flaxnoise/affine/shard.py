@@ -1,13 +1,15 @@
 """Shards inside shard_map: the part of a global array that a device holds, and its noise."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec
+
+from flaxnoise.stream.index import split
 
 _spec = jax.make_user_context(default_value=None)
 
@@ -90,23 +92,22 @@ def fold_in_axes(key: jax.Array, axes: str | Sequence[str]) -> jax.Array:
 
 
 def located(
-    operands: Mapping[str, jax.Array], shape: tuple[int, ...], shared: Sequence[int] = ()
-) -> tuple[dict[str, jax.Array], tuple[int, ...] | None]:
-    """The operands and the global shape of a call, as ``local_shard`` around it says.
+    shape: tuple[int, ...], shared: Sequence[int] = ()
+) -> tuple[jax.Array | None, tuple[int, ...] | None]:
+    """(start, global shape) of n, as ``local_shard`` around the call says; None outside of it.
 
     Args:
-        operands: of the primitive.
         shape: dimensions of n on this device.
         shared: those along which the noise is shared, and which therefore are not sharded.
     """
     axes = _sharding_axes(shape)
     if axes is None:
-        return dict(operands), None
+        return None, None
     whole = tuple(
         1 if dimension in shared else size * lax.axis_size(axes[dimension])
         for dimension, size in enumerate(shape)
     )
-    return {**operands, "start": first_index(shape, whole, axes, operands)}, whole
+    return first_index(shape, whole, axes), whole
 
 
 def shard_of(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[jax.Array | int, ...]] | None:
@@ -133,42 +134,29 @@ def shard_of(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[jax.Array |
 
 
 def first_index(
-    shape: Sequence[int],
-    whole: Sequence[int],
-    axes: Sequence[tuple[str, ...]],
-    operands: Mapping[str, jax.Array],
+    shape: Sequence[int], whole: Sequence[int], axes: Sequence[tuple[str, ...]]
 ) -> jax.Array:
-    """Linear index at which this device's shard starts, as (low, high) words.
+    """uint32[2], the linear index at which this device's shard starts, as (low, high) words.
 
     Args:
         shape: dimensions of n on each device.
         whole: dimensions of n in the global array.
         axes: for each dimension, the mesh axes that it is sharded over.
-        operands: of the call; a start that is there already is added.
-
-    Returns:
-        uint32[*batch, 2]
     """
     with jax.enable_x64(True):
         offsets = [
             lax.axis_index(names).astype(jnp.uint64) * jnp.uint64(size) if names else 0
             for size, names in zip(shape, axes, strict=True)
         ]
-        return linear_index(offsets, whole, operands)
+        return linear_index(offsets, whole)
 
 
-def linear_index(
-    offsets: Sequence[jax.Array | int], whole: Sequence[int], operands: Mapping[str, jax.Array]
-) -> jax.Array:
-    """Row-major linear index of an element, as (low, high) words.
+def linear_index(offsets: Sequence[jax.Array | int], whole: Sequence[int]) -> jax.Array:
+    """uint32[2], the row-major linear index of an element, as (low, high) words.
 
     Args:
         offsets: the element's position in each dimension.
         whole: the dimensions.
-        operands: of the call; a start that is there already is added.
-
-    Returns:
-        uint32[*batch, 2]
     """
     with jax.enable_x64(True):
         index = jnp.zeros((), jnp.uint64)
@@ -177,12 +165,7 @@ def linear_index(
             if size != 1 and not (isinstance(offset, int) and offset == 0):
                 index += jnp.asarray(offset).astype(jnp.uint64) * jnp.uint64(stride)
             stride *= size
-        index = jnp.broadcast_to(index, (1,) * (operands["key"].ndim - 1))
-        if "start" in operands:
-            low, high = (operands["start"][..., word].astype(jnp.uint64) for word in (0, 1))
-            index += low | (high << jnp.uint64(32))
-        words = [index.astype(jnp.uint32), (index >> jnp.uint64(32)).astype(jnp.uint32)]
-        return jnp.stack(words, axis=-1)
+        return jnp.stack(split(index))
 
 
 def _sharding_axes(shape: Sequence[int]) -> list[tuple[str, ...]] | None:

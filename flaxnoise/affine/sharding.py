@@ -1,9 +1,9 @@
 """Kernels on many devices: each shard draws the noise of its own elements.
 
 The compiler cannot look into a kernel. On a mesh with explicit axes the output's type says how it
-is cut, and the kernel runs under shard_map; on one with automatic axes the partitioner decides, and
-asks through custom_partitioning. Either way a shard runs the same primitive on its local arrays,
-with the linear index at which it starts. Nothing is communicated.
+is sharded, and the kernel runs under shard_map; on one with automatic axes the partitioner decides,
+and asks through custom_partitioning. Either way a shard runs the same primitive on its local
+arrays, with the linear index at which it starts. Nothing is communicated.
 """
 
 import dataclasses
@@ -12,17 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.interpreters import mlir
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
-from flaxnoise.affine.devices import primitives_that_need_devices
 from flaxnoise.affine.primitive import affine, affine_p
+from flaxnoise.affine.private import primitives_that_need_devices
 from flaxnoise.affine.shard import first_index, mesh_axes
-
-Names = tuple[str, ...]
-
-_WITHOUT_DIMENSIONS = ("key", "start")  # operands of batch dimensions and words
+from flaxnoise.backends.contract import WORDS, Call, Sharding
+from flaxnoise.stream.index import join, split
 
 
 def partition_kernels(enable: bool = True) -> None:
@@ -56,12 +55,12 @@ def partition_kernels(enable: bool = True) -> None:
         registered.discard(affine_p)
 
 
-def surroundings(ctx: mlir.LoweringRuleContext) -> str:
-    """How the arrays of a call are cut.
+def surroundings(ctx: mlir.LoweringRuleContext) -> Sharding:
+    """How the arrays of a call are sharded.
 
     Returns:
         "whole" on one device or where every axis is manual; "explicit" or "auto" on several
-        devices, by who decides about the cut; "mixed" where no kernel can run per shard: some axes
+        devices, by who decides; "mixed" where no kernel can run per shard: some axes
         are manual or explicit and others not, or jax does not tell the devices.
     """
     axes = ctx.module_context.axis_context
@@ -79,33 +78,28 @@ def surroundings(ctx: mlir.LoweringRuleContext) -> str:
     return "auto" if told and types <= {AxisType.Auto} else "mixed"
 
 
-def per_explicit_shard(names: Names, out: Any, params: dict[str, Any]) -> Callable[..., jax.Array]:
-    """The call under shard_map, cut as the output's type says."""
+def per_explicit_shard(call: Call, out: Any, backend: str | None) -> Callable[..., jax.Array]:
+    """The call under shard_map, sharded as the output's type says."""
     mesh, spec = out.sharding.mesh, out.sharding.spec
+    specs = {name: _operand_spec(call, name, spec) for name in call.types}
+    local = _on_shard(call, spec, mesh.shape, backend)
+    mapped = jax.shard_map(local, mesh=mesh, in_specs=(specs,), out_specs=spec, check_vma=False)
 
-    def call(*values: jax.Array) -> jax.Array:
-        batch_rank = values[0].ndim - 1
-        specs = tuple(
-            _operand_spec(name, value.shape, spec, batch_rank)
-            for name, value in zip(names, values, strict=True)
-        )
-        local = _local(names, params, spec[batch_rank:], mesh.shape)
-        cut = [
-            jax.sharding.reshard(value, NamedSharding(mesh, own))
-            for value, own in zip(values, specs, strict=True)
-        ]
-        return jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=spec, check_vma=False)(
-            *cut
-        )
+    def run(*values: jax.Array) -> jax.Array:
+        operands = {
+            name: jax.sharding.reshard(value, NamedSharding(mesh, specs[name]))
+            for name, value in zip(call.types, values, strict=True)
+        }
+        return mapped(operands)
 
-    return call
+    return run
 
 
 def with_divisible_axes(ctx: mlir.LoweringRuleContext) -> mlir.LoweringRuleContext:
     """For custom_partitioning: the same devices as a mesh whose axes are of prime size.
 
-    The partitioner may cut a dimension by a part of an axis, as after a reshape, and a call may
-    come without any mesh; what custom_partitioning is told then has to be said in such axes.
+    The partitioner may shard a dimension over a part of an axis, as after a reshape, and a call may
+    come without any mesh. Then custom_partitioning needs such axes to name the sharding.
     """
     axes: Any = ctx.module_context.axis_context
     mesh = axes.abstract_mesh
@@ -120,28 +114,27 @@ def with_divisible_axes(ctx: mlir.LoweringRuleContext) -> mlir.LoweringRuleConte
     return ctx.replace(module_context=ctx.module_context.replace(axis_context=axes))
 
 
-def per_automatic_shard(
-    names: Names, shapes: Sequence[tuple[int, ...]], params: dict[str, Any]
-) -> Callable[..., jax.Array]:
-    """The call under custom_partitioning, cut as the partitioner says."""
-    batch_rank = len(shapes[0]) - 1
+def per_automatic_shard(call: Call, backend: str | None) -> Callable[..., jax.Array]:
+    """The call under custom_partitioning, sharded as the partitioner says."""
 
     def whole(*values: jax.Array) -> jax.Array:
-        return affine(dict(zip(names, values, strict=True)), **params)
+        operands = dict(zip(call.types, values, strict=True))
+        return _bind(call, operands, call.shape, backend)
 
     def partition(mesh: Any, _: Any, result: Any) -> tuple[Any, ...]:
         spec = result.sharding.spec
-        specs = [
-            _operand_spec(name, shape, spec, batch_rank)
-            for name, shape in zip(names, shapes, strict=True)
-        ]
-        local = _local(names, params, spec[batch_rank:], mesh.shape)
-        return mesh, local, result.sharding, tuple(NamedSharding(mesh, own) for own in specs)
+        specs = [NamedSharding(mesh, _operand_spec(call, name, spec)) for name in call.types]
+        local = _on_shard(call, spec, mesh.shape, backend)
+
+        def run(*values: jax.Array) -> jax.Array:
+            return local(dict(zip(call.types, values, strict=True)))
+
+        return mesh, run, result.sharding, tuple(specs)
 
     def infer(mesh: Any, arguments: Sequence[Any], result: Any) -> NamedSharding:
         spec: list[Any] = [None] * len(result.shape)
-        for name, argument in zip(names, arguments, strict=True):
-            if name in _WITHOUT_DIMENSIONS or argument.sharding is None:
+        for name, argument in zip(call.types, arguments, strict=True):
+            if name in WORDS or argument.sharding is None:
                 continue
             for axis, own in enumerate(argument.sharding.spec):
                 taken = {used for entry in spec for used in mesh_axes(entry)}
@@ -150,57 +143,75 @@ def per_automatic_shard(
                     spec[axis] = own
         return NamedSharding(mesh, PartitionSpec(*spec))
 
-    call = custom_partitioning(whole)
-    call.def_partition(
-        partition,
-        infer_sharding_from_operands=infer,
-        sharding_rule=_rule(names, shapes, batch_rank, batch_rank + len(params["shape"])),
-    )
-    return call
+    run = custom_partitioning(whole)
+    run.def_partition(partition, infer_sharding_from_operands=infer, sharding_rule=_rule(call))
+    return run
 
 
-def _local(
-    names: Names, params: dict[str, Any], spec: Sequence[Any], sizes: Any
-) -> Callable[..., jax.Array]:
-    """The call on one shard of an output whose dimensions are cut by spec."""
-    shape = params["shape"]
-    whole = params["global_shape"] or shape
-    axes = [mesh_axes(names) for names in spec]
+def _on_shard(
+    call: Call, spec: Sequence[Any], sizes: Any, backend: str | None
+) -> Callable[[dict[str, jax.Array]], jax.Array]:
+    """The call on one shard of an output that is sharded by a spec."""
+    axes = [mesh_axes(names) for names in spec[call.batch_rank :]]
     parts = [math.prod(sizes[axis] for axis in own) for own in axes]
-    # A dimension along which the noise is shared (size 1) stays one; uneven cuts are padded by XLA.
+    # A dimension along which the noise is shared (size 1) stays one; XLA pads uneven shards.
     local = tuple(
-        size if size == 1 else -(-size // part) for size, part in zip(shape, parts, strict=True)
+        size if size == 1 else -(-size // part)
+        for size, part in zip(call.shape, parts, strict=True)
     )
 
-    def call(*values: jax.Array) -> jax.Array:
-        operands = dict(zip(names, values, strict=True))
-        operands["start"] = first_index(local, whole, axes, operands)
-        return affine(operands, **{**params, "shape": local, "global_shape": whole})
+    def run(operands: dict[str, jax.Array]) -> jax.Array:
+        start = _started(operands, first_index(local, call.global_shape, axes))
+        return _bind(call, {**operands, "start": start}, local, backend)
 
-    return call
+    return run
 
 
-def _operand_spec(
-    name: str, shape: tuple[int, ...], spec: Sequence[Any], batch_rank: int
-) -> PartitionSpec:
-    """The output's cut, along the dimensions that an operand has."""
-    if name in _WITHOUT_DIMENSIONS:
-        shape, spec = shape[:-1], spec[:batch_rank]
+def _bind(
+    call: Call, operands: dict[str, jax.Array], shape: tuple[int, ...], backend: str | None
+) -> jax.Array:
+    """The primitive on a part of a call, or all of it."""
+    return affine(
+        operands,
+        kind=call.kind.name,
+        shape=shape,
+        global_shape=call.global_shape,
+        dtype=call.dtype,
+        wide=call.wide,
+        backend=backend,
+    )
+
+
+def _started(operands: dict[str, jax.Array], first: jax.Array) -> jax.Array:
+    """uint32[*batch, 2], where a shard starts whose whole may itself be a part."""
+    first = first.reshape((1,) * (operands["key"].ndim - 1) + (2,))
+    if "start" not in operands:
+        return first
+    with jax.enable_x64(True):
+        starts = [join(each[..., 0], each[..., 1]) for each in (first, operands["start"])]
+        return jnp.stack(split(starts[0] + starts[1]), axis=-1)
+
+
+def _operand_spec(call: Call, name: str, spec: Sequence[Any]) -> PartitionSpec:
+    """The output's sharding, along the dimensions that an operand has."""
+    shape = call.types[name].shape
+    if name in WORDS:
+        shape, spec = shape[:-1], spec[: call.batch_rank]
     return PartitionSpec(
         *(None if size == 1 else own for size, own in zip(shape, spec, strict=True)),
-        *((None,) if name in _WITHOUT_DIMENSIONS else ()),
+        *((None,) if name in WORDS else ()),
     )
 
 
-def _rule(names: Names, shapes: Sequence[tuple[int, ...]], batch_rank: int, rank: int) -> str:
-    """Shardy's rule: dimensions that an operand shares with the output are cut alike."""
-    terms = []
-    for position, (name, shape) in enumerate(zip(names, shapes, strict=True)):
-        shared = batch_rank if name in _WITHOUT_DIMENSIONS else rank
+def _rule(call: Call) -> str:
+    """Shardy's rule: dimensions that an operand shares with the output are sharded alike."""
+    rank, terms = len(call.result), []
+    for position, (name, own) in enumerate(call.operands):
+        shared = call.batch_rank if name in WORDS else rank
         terms.append(
             " ".join(
                 f"d{axis}" if axis < shared and size != 1 else f"o{position}x{axis}"
-                for axis, size in enumerate(shape)
+                for axis, size in enumerate(own.shape)
             )
         )
     return ", ".join(terms) + " -> " + " ".join(f"d{axis}" for axis in range(rank))

@@ -6,10 +6,12 @@ from typing import Any
 import jax
 from jax import lax
 
+from flaxnoise.affine.private import varying_axes
+
 
 def unify(values: Sequence[jax.Array]) -> list[jax.Array]:
     """Marks each value as varying over every manual axis that one of them varies over."""
-    axes = [_axes(value) for value in values]
+    axes = [varying_axes(value) for value in values]
     union = frozenset().union(*axes)
     if not union:
         return list(values)
@@ -24,7 +26,3 @@ def unified(tree: Any) -> Any:
     """The same for the arrays of a tree."""
     leaves, structure = jax.tree.flatten(tree)
     return jax.tree.unflatten(structure, unify(leaves))
-
-
-def _axes(value: jax.Array) -> frozenset[str]:
-    return jax.typeof(value).manual_axis_type.varying

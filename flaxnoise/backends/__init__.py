@@ -1,1 +1,1 @@
-"""Ways to compute the formula, and the choice between them."""
+"""Ways to compute the formula, a folder each, what they have in common, and the choice."""

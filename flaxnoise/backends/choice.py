@@ -4,59 +4,25 @@ import contextlib
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 import jax
 
-from flaxnoise.backends import cpu, mosaic_gpu, mosaic_tpu, xla
-
-Form = Callable[..., jax.Array]
+from flaxnoise.backends.contract import Backend, Call, refusal
+from flaxnoise.backends.cpu.backend import Cpu
+from flaxnoise.backends.mosaic_gpu.backend import MosaicGpu
+from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
+from flaxnoise.backends.xla.backend import Xla
 
 ENVIRONMENT = "FLAXNOISE_BACKEND"
 
-
-class Backend(NamedTuple):
-    """A way to compute the formula.
-
-    Attributes:
-        platforms: jax's names of the platforms it can serve; empty for all.
-        form: (operands, kind, shape, global_shape, dtype) -> array.
-        missing: why it is not there in this installation, or None.
-        refuses: why it cannot serve a call, or None; from the static parameters, the operands'
-            names and avals, whether the compiler will partition the call, whether it is exported,
-            and the devices, where jax tells them.
-        is_faster: whether it is chosen unasked, from the same.
-        needs_devices: whether it depends on the devices if it refuses; only ever forced, then.
-    """
-
-    platforms: tuple[str, ...]
-    form: Form
-    missing: Callable[[], str | None]
-    refuses: Callable[..., str | None]
-    is_faster: Callable[..., bool] = lambda **_: True
-    needs_devices: bool = False
-
-
-# In order of preference on the platforms that they name; what comes after xla, which serves
-# everything, is only ever forced.
-BACKENDS = {
-    "cpu": Backend(("cpu",), cpu.affine, missing=cpu.missing, refuses=cpu.refuses),
-    "mosaic_tpu": Backend(
-        ("tpu",),
-        mosaic_tpu.affine,
-        missing=lambda: None,
-        refuses=mosaic_tpu.refuses,
-        is_faster=mosaic_tpu.is_faster,
-    ),
-    "xla": Backend((), xla.affine, missing=lambda: None, refuses=lambda **_: None),
-    "mosaic_gpu": Backend(
-        ("cuda",),
-        mosaic_gpu.affine,
-        missing=mosaic_gpu.missing,
-        refuses=mosaic_gpu.refuses,
-        needs_devices=True,
-    ),
+# In order of preference on the platforms that they name. Those after xla, which serves everything,
+# are only ever forced.
+BACKENDS: dict[str, Backend] = {
+    "cpu": Cpu(),
+    "mosaic_tpu": MosaicTpu(),
+    "xla": Xla(),
+    "mosaic_gpu": MosaicGpu(),
 }
 
 _forced = jax.make_user_context(default_value=None)
@@ -88,7 +54,7 @@ def backend(name: str) -> Iterator[None]:
 def backends() -> dict[str, str]:
     """Each backend's name, and "available" or the reason why it is not installed.
 
-    It serves where a device of its platform is; whether one is there is not asked.
+    Whether a device of its platform is there is not asked.
 
     Example:
         >>> flaxnoise.backends()["xla"]
@@ -110,21 +76,21 @@ def needs_devices(name: str | None) -> bool:
     return name is not None and BACKENDS[name].needs_devices
 
 
-def form(platform: str, forced: str | None, **params: Any) -> Form:
-    """The function to trace for a call with these static parameters on a platform.
+def choose(call: Call, forced: str | None) -> Backend:
+    """The backend for a call.
 
     Raises:
         NotImplementedError: the forced backend cannot serve; says why.
     """
     if forced is not None:
-        reason = _why_not(BACKENDS[forced], platform, params)
+        reason = refusal(BACKENDS[forced], call)
         if reason is not None:
             raise NotImplementedError(f"backend {forced!r} cannot serve this call: {reason}")
-        return BACKENDS[forced].form
-    if platform == "cpu" and not params["exported"]:
+        return BACKENDS[forced]
+    if call.platform == "cpu" and not call.exported:
         _warn_once(BACKENDS["cpu"].missing())
-    able = (b for b in BACKENDS.values() if _why_not(b, platform, params) is None)
-    return next(b.form for b in able if b.is_faster(**params))
+    able = (entry for entry in BACKENDS.values() if refusal(entry, call) is None)
+    return next(entry for entry in able if entry.is_faster(call))
 
 
 @functools.cache
@@ -136,12 +102,6 @@ def _warn_once(missing: str | None) -> None:
             RuntimeWarning,
             stacklevel=2,
         )
-
-
-def _why_not(entry: Backend, platform: str, params: dict[str, Any]) -> str | None:
-    if entry.platforms and platform not in entry.platforms:
-        return f"it serves {', '.join(entry.platforms)}, not {platform}."
-    return entry.missing() or entry.refuses(**params)
 
 
 def _known(name: str, owner: str) -> str:

@@ -9,16 +9,13 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from flaxnoise import arguments
-from flaxnoise.affine.inlining import FLAT
+from flaxnoise.affine import FLAT, Place, here, reduced
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import (
-    Place,
     apply,
-    apply_at,
     bernoulli,
     explicit_sharding,
     finite,
-    placed,
     precision,
 )
 
@@ -202,7 +199,8 @@ def _apply(
     dims: tuple[int, ...],
     coefficient: str,
 ) -> jax.Array:
-    return apply(kind, key, x, dims, a=1.0, **{coefficient: finite(scale, precision(x))})
+    slope: dict[str, Any] = {coefficient: finite(scale, precision(x))}
+    return apply(kind, key, x, dims, a=1.0, **slope)
 
 
 @functools.partial(jax.jit, static_argnames="dims", inline=FLAT)
@@ -218,14 +216,15 @@ def _salt_and_pepper(
     whole, _ = bernoulli(rate, dtype=precision(x))
     half, _ = bernoulli(jnp.where(rate < 1, rate, 1) / 2, dtype=precision(x))
     high, low = (finite(value, precision(x)) for value in (high, low))
-    words, place = placed(key, x, dims)
-    salted = _replaced(words, x, whole, high, dims, place)
-    return _replaced(words, salted, half, low, dims, place)
+    place = here(reduced(x, dims), dims)
+    drawn, place = (arguments.key_words(key), place.start), place._replace(start=None)
+    salted = _replaced(drawn, x, whole, high, dims, place)
+    return _replaced(drawn, salted, half, low, dims, place)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(4, 5))
 def _replaced(
-    words: dict[str, jax.Array],
+    drawn: Any,
     x: jax.Array,
     drop: jax.Array,
     value: jax.Array,
@@ -233,15 +232,22 @@ def _replaced(
     place: Place,
 ) -> jax.Array:
     """Gives x where kept, the value where dropped."""
-    return apply_at("keep", words, place, x, dims, threshold=drop, b=1.0, c=value, d=-value)
+    words, start = drawn
+    place = place._replace(start=start)
+    return apply("keep", words, x, dims, place=place, threshold=drop, b=1.0, c=value, d=-value)
 
 
 def _replaced_jvp(
     dims: tuple[int, ...], place: Place, primals: Any, tangents: Any
 ) -> tuple[Any, Any]:
     # By way of c and d the gradient of value would be the difference of two sums.
-    (words, x, drop, value), (_, dx, _, dvalue) = primals, tangents
-    draw = functools.partial(apply_at, "keep", words, place, dims=dims, threshold=drop)
+    (drawn, x, drop, value), (_, dx, _, dvalue) = primals, tangents
+    words, start = drawn
+    located = place._replace(start=start)
+
+    def draw(v: jax.Array, **coefficients: float) -> jax.Array:
+        return apply("keep", words, v, dims, place=located, threshold=drop, **coefficients)
+
     parts = []
     if not isinstance(dx, SymbolicZero):
         parts.append(draw(dx, b=1.0))
@@ -250,7 +256,7 @@ def _replaced_jvp(
         everywhere = jnp.broadcast_to(dvalue, x.shape, out_sharding=explicit_sharding(x))
         parts.append(draw(everywhere, a=1.0, b=-1.0).astype(x.dtype))
     dy = functools.reduce(jnp.add, parts) if parts else jnp.zeros_like(x)
-    return _replaced(words, x, drop, value, dims, place), dy
+    return _replaced(drawn, x, drop, value, dims, place), dy
 
 
 _replaced.defjvp(_replaced_jvp, symbolic_zeros=True)

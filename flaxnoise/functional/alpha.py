@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
-from flaxnoise.affine.inlining import FLAT
+from flaxnoise.affine import FLAT, realised_rate, threshold
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import apply, precision
-from flaxnoise.stream.threshold import realised_rate, threshold
 
 # α′ = −λα, the value that SELU saturates at (Klambauer et al. 2017).
 ALPHA_PRIME = -1.7580993408473766

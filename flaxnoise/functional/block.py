@@ -10,11 +10,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import affine, linear_index, shard_of, weakly_typed_as
-from flaxnoise.affine.inlining import FLAT
+from flaxnoise.affine import FLAT, Place, draw, linear_index, shard_of, threshold, weakly_typed_as
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import explicit_sharding, precision
-from flaxnoise.stream.threshold import threshold
 
 
 @same_for_every_key(rate=(0, 1))
@@ -219,16 +217,11 @@ def _dropped(maps: _Maps, key: jax.Array, gamma: jax.Array) -> jax.Array:
         first[axis] = 0
         if drawn[axis] < places[axis]:
             first[axis] = jnp.clip(offset - (side - 1), 0, places[axis] - drawn[axis])
-    operands = {"key": key, "threshold": threshold(gamma).reshape((1,) * len(drawn))}
+    place = Place()
     if maps.offsets is not None:
-        operands["start"] = linear_index(first, places, operands)
-    kept = affine(
-        operands,
-        kind="keep",
-        shape=tuple(drawn),
-        dtype=jnp.bool_,
-        global_shape=None if maps.offsets is None else tuple(places),
-    )
+        place = Place(linear_index(first, places), tuple(places))
+    drop = threshold(gamma)
+    kept = draw("keep", key, tuple(drawn), jnp.bool_, threshold=drop, place=place)
     window, around = [1] * len(drawn), [(0, 0)] * len(drawn)
     for axis, side in zip(maps.space, maps.sides, strict=True):
         window[axis], around[axis] = side, (side - 1, side - 1)

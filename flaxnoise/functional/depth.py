@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import is_shard
-from flaxnoise.affine.inlining import FLAT
+from flaxnoise.affine import FLAT, is_shard
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import apply, bernoulli, precision
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax
 
 from flaxnoise import arguments
-from flaxnoise.affine.inlining import FLAT
+from flaxnoise.affine import FLAT
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import apply, bernoulli, precision
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
-from flaxnoise.affine.inlining import FLAT
+from flaxnoise.affine import FLAT
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import apply, bernoulli, finite, precision
 

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxnoise import arguments
-from flaxnoise.affine import weakly_typed_as
+from flaxnoise.affine import Place, apply, here, weakly_typed_as
 from flaxnoise.functional.certain import same_for_every_key
-from flaxnoise.functional.formula import Place, apply_at, finite, placed, precision
+from flaxnoise.functional.formula import finite, precision
 
 
 def stop_gradient(x: Any, where: Any = None) -> Any:
@@ -140,8 +140,10 @@ def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -
     """
     x = arguments.inexact("gradient_noise", x, complex_too=False)
     stddev = arguments.nonnegative("gradient_noise", "stddev", stddev, x.shape)
-    words, place = placed(arguments.single_key("gradient_noise", key), x, ())
-    return _noisy(x, words, finite(stddev, precision(x)), place)
+    words = arguments.key_words(arguments.single_key("gradient_noise", key))
+    place = here(x.shape)
+    drawn = (words, place.start)
+    return _noisy(x, drawn, finite(stddev, precision(x)), place._replace(start=None))
 
 
 def activity_regularization(
@@ -249,20 +251,20 @@ def _stopped_where(x: Any, where: Any) -> Any:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _noisy(x: jax.Array, words: dict[str, jax.Array], stddev: jax.Array, place: Place) -> jax.Array:
+def _noisy(x: jax.Array, drawn: Any, stddev: jax.Array, place: Place) -> jax.Array:
     return x
 
 
 def _noisy_forward(
-    x: jax.Array, words: dict[str, jax.Array], stddev: jax.Array, place: Place
+    x: jax.Array, drawn: Any, stddev: jax.Array, place: Place
 ) -> tuple[jax.Array, Any]:
-    return x, (words, stddev)
+    return x, (drawn, stddev)
 
 
 def _noisy_backward(place: Place, residuals: Any, dy: jax.Array) -> tuple[Any, ...]:
-    words, stddev = residuals
-    dx = apply_at("normal", words, place, dy, (), a=1.0, d=stddev)
-    none = jax.tree.map(lambda each: np.zeros(each.shape, jax.dtypes.float0), words)
+    (words, start), stddev = residuals
+    dx = apply("normal", words, dy, place=place._replace(start=start), a=1.0, d=stddev)
+    none = jax.tree.map(lambda each: np.zeros(each.shape, jax.dtypes.float0), (words, start))
     return dx, none, jnp.zeros_like(stddev)
 
 

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import weakly_typed_as
-from flaxnoise.affine.inlining import FLAT
+from flaxnoise.affine import FLAT, weakly_typed_as
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.dropout import scaled_dropout
 

@@ -6,7 +6,7 @@ import jax
 from flax import linen as nn
 from flax.core import meta
 
-from flaxnoise.affine import whole_arrays
+from flaxnoise.functional.formula import whole_arrays
 from flaxnoise.layer import Layer
 
 

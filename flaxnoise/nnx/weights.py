@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from flaxnoise.affine import whole_arrays
+from flaxnoise.functional.formula import whole_arrays
 from flaxnoise.layer import Layer
 from flaxnoise.nnx.base import Noise, Streams
 

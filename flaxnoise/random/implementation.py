@@ -33,9 +33,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flaxnoise.affine import affine
-from flaxnoise.affine.inlining import FLAT
-from flaxnoise.stream.kinds import DOMAINS
+from flaxnoise.affine import DOMAINS, FLAT, Place, draw
 
 KEY_SHAPE = (4,)
 
@@ -125,14 +123,12 @@ def _parts(words: jax.Array, bit_width: int) -> jax.Array:
 def _block(key: jax.Array, domain: str, number: jax.Array) -> jax.Array:
     """uint32[4], one block of a domain; its number is a uint32."""
     first = jnp.stack([number << jnp.uint32(2), number >> jnp.uint32(30)])
-    operands = {"key": _in_domain(key, domain), "start": first}
-    return affine(
-        operands, kind="bits", shape=KEY_SHAPE, dtype=jnp.uint32, global_shape=_ALL_BLOCKS
-    )
+    place = Place(first, _ALL_BLOCKS)
+    return draw("bits", _in_domain(key, domain), KEY_SHAPE, jnp.uint32, place=place)
 
 
 def _words(key: jax.Array, shape: tuple[Any, ...]) -> jax.Array:
-    return affine({"key": key}, kind="bits", shape=shape, dtype=jnp.uint32)
+    return draw("bits", key, shape, jnp.uint32, place=Place())  # whole, in a shard_map as well
 
 
 def _in_domain(key: jax.Array, domain: str) -> jax.Array:

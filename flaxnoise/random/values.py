@@ -8,11 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flaxnoise import arguments
-from flaxnoise.affine import affine, located
-from flaxnoise.affine.inlining import FLAT
-from flaxnoise.stream import threshold as _threshold
-from flaxnoise.stream.sizes import static_sizes
+from flaxnoise import affine, arguments
+from flaxnoise.affine import FLAT
 
 
 def bits(key: jax.Array, shape: int | Sequence[int] = ()) -> jax.Array:
@@ -182,7 +179,7 @@ def realised_rate(rate: jax.typing.ArrayLike) -> jax.Array:
         0.5
     """
     arguments.rate("realised_rate", rate, None)
-    return _threshold.realised_rate(_threshold.threshold(rate))
+    return affine.realised_rate(affine.threshold(rate))
 
 
 def _draw(
@@ -201,12 +198,8 @@ def _draw(
 def _values(
     key: jax.Array, rate: Any, kind: str, shape: tuple[int, ...], dtype: jnp.dtype
 ) -> jax.Array:
-    operands = {"key": arguments.key_words(key)}
-    if rate is not None:
-        drop = _threshold.threshold(rate)
-        operands["threshold"] = drop.reshape((1,) * (len(shape) - drop.ndim) + drop.shape)
-    operands, whole = located(operands, shape)
-    return affine(operands, kind=kind, shape=shape, dtype=dtype, global_shape=whole)
+    drop = None if rate is None else affine.threshold(rate)
+    return affine.draw(kind, key, shape, dtype, threshold=drop)
 
 
 def _shape(owner: str, shape: int | Sequence[int]) -> tuple[Any, ...]:
@@ -217,7 +210,7 @@ def _shape(owner: str, shape: int | Sequence[int]) -> tuple[Any, ...]:
     try:
         if any(isinstance(size, bool) for size in given):
             raise TypeError
-        sizes = static_sizes(given)
+        sizes = affine.static_sizes(given)
     except (TypeError, AttributeError):
         text = f"{owner}: shape must be made of integers, got {arguments.short(shape)}."
         raise TypeError(text) from None

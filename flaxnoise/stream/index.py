@@ -42,3 +42,13 @@ def half_address(
         chunk = chunk | (high << jnp.uint32(29))
         block_high = high >> jnp.uint32(3)
     return (chunk & jnp.uint32(0xFFFFFF80)) | in_chunk, block_high, word, upper
+
+
+def join(low: jax.Array, high: jax.Array) -> jax.Array:
+    """Linear indices as uint64; only right under ``jax.enable_x64(True)``, as is ``split``."""
+    return low.astype(jnp.uint64) | (high.astype(jnp.uint64) << jnp.uint64(32))
+
+
+def split(index: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(low, high) words of uint64 indices."""
+    return index.astype(jnp.uint32), (index >> jnp.uint64(32)).astype(jnp.uint32)

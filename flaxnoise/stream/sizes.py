@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -38,3 +38,19 @@ def needs_64_bits(shape: Iterable[Any]) -> bool:
         return math.prod(shape) > 1 << 32
     except jax.errors.InconclusiveDimensionOperation:
         return True
+
+
+def broadcast_sizes(shapes: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """One shape out of several of the same rank, each dimension 1 or the result's.
+
+    Raises:
+        ValueError: they do not fit each other.
+    """
+    result = list(shapes[0])
+    for shape in shapes[1:]:
+        for axis, size in enumerate(shape):
+            if is_one(result[axis]):
+                result[axis] = size
+            elif not (is_one(size) or size == result[axis]):
+                raise ValueError(f"flaxnoise: dimensions {shapes} do not fit each other.")
+    return tuple(result)

@@ -1,6 +1,5 @@
 """The form for GPUs, of one dimension, is the same function as the xla form: here on the CPU."""
 
-import functools
 import itertools
 import math
 
@@ -9,15 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxnoise.backends import xla, xla_flat
+from flaxnoise.backends.xla import flat as xla_flat
+from flaxnoise.backends.xla.backend import Xla
+from forms import form as form_of
 
 KINDS = ("bits", "keep", "normal", "masked_normal", "uniform", "unit_uniform", "laplace")
 SHAPES = ((), (0, 3), (7,), (6, 10), (33, 129), (3, 5, 1028))
 
 
 def drawn(operands: dict, *, flat: bool, dtype: jax.typing.DTypeLike, **params: object):
-    form = xla_flat.affine if flat else xla.affine
-    form = functools.partial(form, dtype=dtype, **params)
+    form = form_of(Xla(), platform="cuda" if flat else "cpu", dtype=dtype, **params)
     return np.asarray(jax.jit(form)(operands))
 
 
@@ -56,7 +56,7 @@ def test_whole_blocks_and_the_remainder_are_the_whole(
     if kind != "bits":
         operands["d"] = jnp.linspace(-1, 1, math.prod(shape)).reshape(1, *shape)
     params = {"kind": kind, "shape": shape, "global_shape": None, "dtype": dtype}
-    form = functools.partial(xla_flat.affine, **params)
+    form = form_of(Xla(), platform="cuda", **params)
     assert "optimization_barrier" in jax.jit(form).lower(operands).as_text()
     np.testing.assert_array_equal(
         drawn(operands, flat=True, **params), drawn(operands, flat=False, **params)
@@ -69,7 +69,7 @@ def test_examples_of_a_batch_whose_index_needs_64_bits_keep_their_own():
     operands = {"key": jax.ShapeDtypeStruct((examples, 4), jnp.uint32)}
     params = {"kind": "bits", "global_shape": None, "dtype": jnp.uint32}
     fits, exceeds = (
-        jax.make_jaxpr(functools.partial(xla_flat.affine, **params, shape=(size,)))(operands)
+        jax.make_jaxpr(form_of(Xla(), platform="cuda", **params, shape=(size,)))(operands)
         for size in (1024, 1028)
     )
     over_examples = f"shape=({examples},)"

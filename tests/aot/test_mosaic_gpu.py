@@ -32,7 +32,7 @@ CHAIN = "bias+gelu+dropout+residual"
 A100 = """
 from bench.aot import gpu
 from bench.aot.cases import GPU_CASES
-from flaxnoise.backends import mosaic_gpu
+from flaxnoise.backends.mosaic_gpu import devices
 {}
 case = next(case for case in GPU_CASES if case.name == "dropout, mosaic_gpu")
 gpu.compile_for("a100", case.function, *case.arguments())
@@ -101,5 +101,5 @@ def test_an_older_gpu_is_refused_ahead_of_time_whatever_is_said(gpu_wheels: dict
 
 def test_compiling_for_an_older_gpu_would_end_the_process(gpu_wheels: dict[str, str]):
     """Why they are refused before Mosaic is asked."""
-    unchecked = "mosaic_gpu._device_refuses = lambda *_: None"
+    unchecked = "devices.refusal = lambda *_: None"
     assert "LLVM ERROR: Cannot select" in compiled_for_a100(gpu_wheels, unchecked)

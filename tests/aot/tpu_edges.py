@@ -3,14 +3,14 @@
 JAX_PLATFORMS=cpu PYTHONPATH=… python tests/aot/tpu_edges.py v5e
 """
 
-import functools
 import sys
 
 import jax
 import jax.numpy as jnp
 
 from bench.aot import tpu
-from flaxnoise.backends import mosaic_tpu
+from flaxnoise.backends.contract import Call, result
+from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
 from flaxnoise.stream.kinds import KINDS
 
 WIDE = 1 << 24  # rows of an array that needs indices of 64 bits
@@ -43,10 +43,10 @@ def compile_edge(
         operands["x"] = jax.ShapeDtypeStruct(shape, dtype)
         operands |= {name: jax.ShapeDtypeStruct(ones, jnp.float32) for name in "abcd"}
     params = {"kind": kind, "shape": shape, "global_shape": whole, "dtype": dtype}
-    form = functools.partial(mosaic_tpu.affine, **params)
+    call = Call.of(operands, **params)
     tpu.compile_for(
         device,
-        lambda *values: form(dict(zip(operands, values, strict=True))),
+        lambda *values: result(MosaicTpu(), call, dict(zip(operands, values, strict=True))),
         *operands.values(),
     )
     names = [name for name in tpu.compiled_names() if name.startswith("flaxnoise")]

@@ -2,12 +2,13 @@
 
 import pytest
 
-from flaxnoise.backends import cpu_library, mosaic_gpu
+from flaxnoise.backends.cpu import library as cpu_library
+from flaxnoise.backends.mosaic_gpu.devices import ENVIRONMENT
 
 
 @pytest.fixture(autouse=True)
 def _hopper_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(mosaic_gpu.ENVIRONMENT, "9.0")
+    monkeypatch.setenv(ENVIRONMENT, "9.0")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flaxnoise.backends import cpu_library
+from flaxnoise.backends.cpu import library as cpu_library
 
 MISSING = cpu_library.missing()
 TARGETS = cpu_library.simd_targets() if MISSING is None else ("none",)

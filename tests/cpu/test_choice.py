@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import pytest
 
 import flaxnoise
-from flaxnoise.backends import choice, cpu, cpu_library
+from flaxnoise.backends import choice, cpu
+from flaxnoise.backends.cpu import library as cpu_library
 from flaxnoise.stream import variates
 
 KEY, X = jax.random.key(0), jnp.ones((4, 300))
 CALL = f"custom_call @{cpu.TARGET}"
-SOURCES = pathlib.Path(__file__).parents[2] / "flaxnoise" / "backends" / "cpp"
+SOURCES = pathlib.Path(__file__).parents[2] / "flaxnoise" / "backends" / "cpu" / "cpp"
 
 
 def lowered(function, *arguments):
@@ -83,7 +84,7 @@ def test_a_library_that_was_not_built(broken):
 
 def test_the_reason_that_the_build_left_is_given(broken, tmp_path):
     (tmp_path / cpu_library.REASON).write_text("no working C++ compiler was found\n")
-    broken(sys.modules["flaxnoise.backends"], "__path__", [str(tmp_path)])
+    broken(sys.modules["flaxnoise.backends.cpu"], "__path__", [str(tmp_path)])
     assert_xla_serves_and_warns_once(r"installed: no working C\+\+ compiler was found\.")
 
 
@@ -109,7 +110,7 @@ def test_a_wrong_library(broken, tmp_path, library: str, reason: str):
         assert other is not None
         assert other.origin is not None
         (tmp_path / cpu_library.LIBRARY).symlink_to(other.origin)
-    broken(sys.modules["flaxnoise.backends"], "__path__", [str(tmp_path)])
+    broken(sys.modules["flaxnoise.backends.cpu"], "__path__", [str(tmp_path)])
     assert_xla_serves_and_warns_once(reason)
 
 

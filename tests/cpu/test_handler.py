@@ -10,10 +10,11 @@ from flaxnoise.backends import cpu
 KEY = jnp.arange(4, dtype=jnp.uint32)
 X = jnp.ones((3, 5))
 ONE = jnp.float32(1)
+KTXB = np.int64(0b101101)  # key, threshold, x and b of key, start, threshold, x, a, b, c and d
 
 
 def call(*operands, result=X, **attributes):
-    given = {"kind": "keep", "operands": "ktxb", "global_shape": np.array([3, 5], np.int64)}
+    given = {"kind": "keep", "operands": KTXB, "global_shape": np.array([3, 5], np.int64)}
     given.update(attributes)
     shape = jax.ShapeDtypeStruct(result.shape, result.dtype)
     return jax.ffi.ffi_call(cpu.TARGET, shape)(*operands, **given)
@@ -22,9 +23,9 @@ def call(*operands, result=X, **attributes):
 THRESHOLD = jnp.uint32(1 << 30)
 WRONG = {
     "unknown kind": (lambda: call(KEY, THRESHOLD, X, ONE, kind="salt"), "kind"),
-    "unknown operand": (lambda: call(KEY, THRESHOLD, X, ONE, operands="kzxb"), "operands"),
+    "unknown operand": (lambda: call(KEY, THRESHOLD, X, ONE, operands=KTXB | 256), "operands"),
     "too few operands": (lambda: call(KEY, THRESHOLD, X), "operands"),
-    "no operands": (lambda: call(operands=""), "operands|key"),
+    "no operands": (lambda: call(operands=np.int64(0)), "operands|key"),
     "key of two words": (lambda: call(KEY[:2], THRESHOLD, X, ONE), "key"),
     "key of floats": (lambda: call(KEY.astype(jnp.float32), THRESHOLD, X, ONE), "key"),
     "signed threshold": (lambda: call(KEY, jnp.int32(1), X, ONE), "threshold"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-CPP = Path(__file__).parents[2] / "flaxnoise" / "backends" / "cpp"
+CPP = Path(__file__).parents[2] / "flaxnoise" / "backends" / "cpu" / "cpp"
 DRIVER = Path(__file__).with_name("sanitized.cc")
 FLAGS = ["-std=c++17", "-O1", "-g", "-ffp-contract=fast", "-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]

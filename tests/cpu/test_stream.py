@@ -14,7 +14,8 @@ import pytest
 import reference
 from flaxnoise import backend, backends, random
 from flaxnoise.affine import affine
-from flaxnoise.backends import cpu, cpu_library
+from flaxnoise.backends import cpu
+from flaxnoise.backends.cpu import library as cpu_library
 from flaxnoise.stream import philox
 from flaxnoise.stream.kinds import KINDS
 

@@ -13,7 +13,7 @@ import pytest
 import flaxnoise
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-LIBRARY = "flaxnoise.backends.flaxnoise_cpu"  # no module, but the file ends like one
+LIBRARY = "flaxnoise.backends.cpu.flaxnoise_cpu"  # no module, but the file ends like one
 MODULES = sorted(
     {found.name for found in pkgutil.walk_packages(flaxnoise.__path__, "flaxnoise.")} - {LIBRARY}
 )

@@ -2,9 +2,9 @@
 
 import pytest
 
-from flaxnoise.backends import mosaic_gpu
+from flaxnoise.backends.mosaic_gpu.devices import ENVIRONMENT
 
 
 @pytest.fixture(autouse=True)
 def hopper_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(mosaic_gpu.ENVIRONMENT, "9.0")
+    monkeypatch.setenv(ENVIRONMENT, "9.0")

@@ -7,12 +7,11 @@ import jax.numpy as jnp
 import pytest
 
 import flaxnoise
-from flaxnoise.affine import devices
-from flaxnoise.backends import choice, mosaic_gpu
+from flaxnoise.affine import devices, lowering, private
+from flaxnoise.backends.mosaic_gpu.devices import ENVIRONMENT, refusal
 
 KEY, X = jax.random.key(0), jnp.ones((33, 129))
 CALL = "mosaic_gpu_v2"
-CALLED = {"kind": "keep", "partitioned": False, "dtype": X.dtype, "shape": X.shape, "avals": {}}
 
 
 def drop(x: jax.Array) -> jax.Array:
@@ -35,7 +34,7 @@ def at_hand(monkeypatch: pytest.MonkeyPatch, *found: types.SimpleNamespace) -> N
 
 def test_an_older_gpu_at_hand_is_refused_by_name(monkeypatch: pytest.MonkeyPatch):
     at_hand(monkeypatch, gpu("9.0"), gpu("8.0", "NVIDIA A100-SXM4-40GB"))
-    monkeypatch.delenv(mosaic_gpu.ENVIRONMENT)
+    monkeypatch.delenv(ENVIRONMENT)
     with pytest.raises(NotImplementedError, match=r"9\.0 \(Hopper\) or later.*A100.* has 8\.0"):
         lowered(lambda x: drop(x) + 1)
 
@@ -43,12 +42,12 @@ def test_an_older_gpu_at_hand_is_refused_by_name(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("capability", ["9.0", "10.0", "12.0"])
 def test_hopper_and_later_are_served(monkeypatch: pytest.MonkeyPatch, capability: str):
     at_hand(monkeypatch, gpu(capability))
-    monkeypatch.delenv(mosaic_gpu.ENVIRONMENT)
+    monkeypatch.delenv(ENVIRONMENT)
     assert CALL in lowered(lambda x: drop(x) + float(capability))
 
 
 def test_a_gpu_that_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv(mosaic_gpu.ENVIRONMENT)
+    monkeypatch.delenv(ENVIRONMENT)
     with pytest.raises(NotImplementedError, match=r"Say what it has, as FLAXNOISE_CUDA_CAP.*=9\.0"):
         lowered(lambda x: drop(x) + 2)
 
@@ -62,46 +61,44 @@ def test_a_gpu_that_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch):
     ],
 )
 def test_what_is_said_counts(monkeypatch: pytest.MonkeyPatch, said: str, reason: str):
-    monkeypatch.setenv(mosaic_gpu.ENVIRONMENT, said)
+    monkeypatch.setenv(ENVIRONMENT, said)
     with pytest.raises(NotImplementedError, match=reason):
         lowered(lambda x: drop(x) + 3)
 
 
 def test_the_gpus_of_the_program_come_before_those_at_hand(monkeypatch: pytest.MonkeyPatch):
     """Compiling ahead of time on another machine; what is said has no say then."""
-    params = {**CALLED, "exported": False}
     at_hand(monkeypatch, gpu("9.0"))
-    reason = mosaic_gpu.refuses(**params, devices=[gpu("8.0", "A100")])
+    reason = refusal([gpu("8.0", "A100")], exported=False)
     assert reason is not None
     assert "A100 has 8.0" in reason
     at_hand(monkeypatch, gpu("8.0"))
-    monkeypatch.setenv(mosaic_gpu.ENVIRONMENT, "8.0")
-    assert mosaic_gpu.refuses(**params, devices=[gpu("9.0")]) is None
+    monkeypatch.setenv(ENVIRONMENT, "8.0")
+    assert refusal([gpu("9.0")], exported=False) is None
 
 
 def test_what_is_said_of_an_export_comes_first(monkeypatch: pytest.MonkeyPatch):
     """It is for another machine than the one that jax tells."""
-    params = {**CALLED, "exported": True}
     older, hopper = [gpu("8.0", "A100")], [gpu("9.0")]
-    assert mosaic_gpu.refuses(**params, devices=older) is None
-    monkeypatch.setenv(mosaic_gpu.ENVIRONMENT, "8.0")
-    reason = mosaic_gpu.refuses(**params, devices=hopper)
+    assert refusal(older, exported=True) is None
+    monkeypatch.setenv(ENVIRONMENT, "8.0")
+    reason = refusal(hopper, exported=True)
     assert reason is not None
     assert "FLAXNOISE_CUDA_CAPABILITY has 8.0" in reason
-    monkeypatch.delenv(mosaic_gpu.ENVIRONMENT)
-    assert "A100 has 8.0" in str(mosaic_gpu.refuses(**params, devices=older))
-    assert mosaic_gpu.refuses(**params, devices=hopper) is None
+    monkeypatch.delenv(ENVIRONMENT)
+    assert "A100 has 8.0" in str(refusal(older, exported=True))
+    assert refusal(hopper, exported=True) is None
 
 
 def told_to(function, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """The devices that the lowering of each call was told."""
-    told, form = [], choice.form
+    told, choose = [], lowering.choose
 
-    def spied(*arguments, devices, **params):
-        told.append(devices)
-        return form(*arguments, devices=devices, **params)
+    def spied(call, forced):
+        told.append(call.devices)
+        return choose(call, forced)
 
-    monkeypatch.setattr(choice, "form", spied)
+    monkeypatch.setattr(lowering, "choose", spied)
     lowered(function)
     return told
 
@@ -116,12 +113,12 @@ def test_jax_tells_the_devices_where_the_kernel_is_forced(monkeypatch: pytest.Mo
 
 
 def test_without_the_private_name_of_jax_what_is_said_decides(monkeypatch: pytest.MonkeyPatch):
-    registered = devices.primitives_that_need_devices()
+    registered = private.primitives_that_need_devices()
     assert registered is not None
     registered.discard(devices.asks_devices_p)
     try:
         assert told_to(lambda x: drop(x) + 5, monkeypatch) == [()]
-        monkeypatch.delenv(mosaic_gpu.ENVIRONMENT)
+        monkeypatch.delenv(ENVIRONMENT)
         with pytest.raises(NotImplementedError, match="neither known nor at hand"):
             lowered(lambda x: drop(x) + 6)
     finally:

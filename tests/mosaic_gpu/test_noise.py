@@ -10,7 +10,8 @@ import pytest
 import interpreted_gpu
 import reference
 from closeness import NOISE_ULPS
-from flaxnoise.backends import mosaic_gpu
+from flaxnoise.backends.mosaic_gpu.backend import MosaicGpu
+from forms import form
 
 KEY = (0xFFFFFFFF, 3, 0x80000000, 7)
 RATES = (1 / 65536, 0.3, 65535 / 65536, 1e-5)
@@ -53,7 +54,7 @@ def test_a_tail_has_the_noise_of_its_place_wherever_the_shard_begins():
 
 def test_no_examples():
     call = {"kind": "bits", "shape": (2048,), "global_shape": None, "dtype": jnp.uint32}
-    words = mosaic_gpu.affine({"key": jnp.zeros((0, 4), jnp.uint32)}, **call)
+    words = form(MosaicGpu(), **call)({"key": jnp.zeros((0, 4), jnp.uint32)})
     assert words.shape == (0, 2048)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 import interpreted_gpu
-from flaxnoise.backends import mosaic_gpu, mosaic_gpu_kernel
+from flaxnoise.backends.mosaic_gpu import backend, kernel
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ sees_races = pytest.mark.skipif(
 
 @sees_races
 def test_two_programs_that_write_the_same_tile_are_a_race(monkeypatch):
-    monkeypatch.setattr(mosaic_gpu_kernel, "_first", lambda number, plan: number * 0)
+    monkeypatch.setattr(kernel, "_first", lambda number, plan: number * 0)
     with pytest.raises(jax.errors.JaxRuntimeError, match="RACE"):
         bits(8192)
 
@@ -41,7 +41,7 @@ def test_two_programs_that_write_the_same_tile_are_a_race(monkeypatch):
 def test_a_race_that_the_interpreter_only_counts_raises(monkeypatch):
     counting = dataclasses.replace(interpreted_gpu.PARAMETERS, on_race="warn")
     monkeypatch.setattr(interpreted_gpu, "PARAMETERS", counting)
-    monkeypatch.setattr(mosaic_gpu_kernel, "_first", lambda number, plan: number * 0)
+    monkeypatch.setattr(kernel, "_first", lambda number, plan: number * 0)
     with pytest.raises(RuntimeError, match="a race: what the interpreter printed"):
         bits(8192)
 
@@ -56,29 +56,27 @@ def test_the_verdict_of_the_interpreter_is_read(monkeypatch):
 
 
 def test_a_form_that_leaves_all_to_xla_is_seen(monkeypatch):
-    monkeypatch.setattr(mosaic_gpu, "TILES", (1 << 30,))
+    monkeypatch.setattr(backend, "TILES", (1 << 30,))
     with pytest.raises(AssertionError, match="the form has no kernel"):
         bits(8192)
 
 
 def test_a_kernel_that_does_not_run_is_seen(monkeypatch):
     """In the program, but in a branch that is not taken."""
-    form = mosaic_gpu.affine
+    run = backend.MosaicGpu.run
 
-    def skipping(operands, **params):
-        run = lambda operands: form(operands, **params)  # noqa: E731
-        leave = lambda operands: jax.numpy.zeros(params["shape"], params["dtype"])  # noqa: E731
-        return jax.lax.cond(operands["key"][0] == 0, run, leave, operands)
+    def skipping(self, call, operands):
+        draw = lambda operands: run(self, call, operands)  # noqa: E731
+        leave = lambda operands: jax.numpy.zeros(call.shape, call.dtype)  # noqa: E731
+        return jax.lax.cond(operands["key"][0] == 0, draw, leave, operands)
 
-    monkeypatch.setattr(mosaic_gpu, "affine", skipping)
+    monkeypatch.setattr(backend.MosaicGpu, "run", skipping)
     with pytest.raises(AssertionError):
         bits(8192)
 
 
 def test_a_tile_behind_the_end_raises(monkeypatch):
-    first = mosaic_gpu_kernel._first
-    monkeypatch.setattr(
-        mosaic_gpu_kernel, "_first", lambda number, plan: first(number, plan) + plan.tile
-    )
+    first = kernel._first
+    monkeypatch.setattr(kernel, "_first", lambda number, plan: first(number, plan) + plan.tile)
     with pytest.raises(jax.errors.JaxRuntimeError, match="Out-of-bounds"):
         bits(8192)

@@ -1,19 +1,18 @@
 """The backend as the one that serves, on the CPU by interpretation."""
 
-import functools
 from collections.abc import Iterator
 
 import pytest
 
 import flaxnoise
-from flaxnoise.backends import choice, mosaic_tpu
+from flaxnoise.backends import choice
+from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
 
 
 @pytest.fixture
 def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Public functions take the kernel, whatever the platform."""
-    form = functools.partial(mosaic_tpu.affine, interpret=True)
-    entry = choice.BACKENDS["mosaic_tpu"]._replace(platforms=("cpu",), form=form)
+    entry = MosaicTpu(interpret=True, platforms=("cpu",))
     monkeypatch.setitem(choice.BACKENDS, "mosaic_tpu", entry)
     with flaxnoise.backend("mosaic_tpu"):
         yield

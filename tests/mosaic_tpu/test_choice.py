@@ -1,5 +1,7 @@
 """Where the kernel is chosen, where it refuses and why; lowered and exported without a TPU."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -8,7 +10,8 @@ from jax.sharding import PartitionSpec as P
 
 import flaxnoise
 from cases import KEY, Case, every_case
-from flaxnoise.backends import mosaic_tpu
+from flaxnoise.backends.contract import Call, refusal
+from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
 
 CALL = "tpu_custom_call"
 LARGE, SMALL = (64, 512), (8, 130)
@@ -101,14 +104,14 @@ def test_refused_platforms(platform: str):
 
 
 def test_refused_kinds_and_cuts():
-    common = {"partitioned": False, "dtype": jnp.float32, "avals": {}, "global_shape": None}
-    refusal = mosaic_tpu.refuses(kind="cauchy", shape=(8, 128), **common)
-    assert refusal == "its kernel does not know noise of the kind 'cauchy'."
-    common["global_shape"] = (8, 8, 33)
-    refusal = mosaic_tpu.refuses(kind="normal", shape=(4, 4, 33), **common)
-    assert refusal == "the rows of the shard do not follow one another in the global array."
-    refusal = mosaic_tpu.refuses(kind="normal", shape=(8, 128), **{**common, "partitioned": True})
-    assert "cannot see into the kernel" in str(refusal)
+    common = {"dtype": jnp.float32, "platform": "tpu", "global_shape": (8, 8, 33)}
+    with pytest.raises(ValueError, match=r"kind must be one of bits, .* got 'cauchy'"):
+        Call.of({"key": KEY}, kind="cauchy", shape=(4, 4, 33), **common)
+    call = Call.of({"key": KEY}, kind="normal", shape=(4, 4, 33), **common)
+    reason = refusal(MosaicTpu(), call)
+    assert reason == "the rows of the shard do not follow one another in the global array."
+    reason = refusal(MosaicTpu(), dataclasses.replace(call, sharding="mixed"))
+    assert "cannot see into the kernel" in str(reason)
 
 
 def test_single_platform_export():

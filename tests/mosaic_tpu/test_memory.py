@@ -7,7 +7,7 @@ from jax.experimental import pallas as pl
 
 import interpreted_tpu
 import reference
-from flaxnoise.backends import mosaic_tpu
+from flaxnoise.backends.mosaic_tpu import backend
 
 WORDS = (1, 2, 3, 4)
 KEY = jnp.asarray(WORDS, jnp.uint32)
@@ -73,6 +73,6 @@ def test_a_block_behind_the_end_is_seen(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_form_that_leaves_all_to_xla_is_seen(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(mosaic_tpu, "grids_of", lambda shape, whole: ())
+    monkeypatch.setattr(backend, "grids_of", lambda shape, whole, wide: ())
     with pytest.raises(AssertionError, match="no kernel ran"):
         mask((33, 384))

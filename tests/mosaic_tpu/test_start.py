@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 
 import reference
-from flaxnoise.backends import mosaic_tpu, mosaic_tpu_kernel, xla
-from flaxnoise.backends.mosaic_tpu_grid import grids_of
-from flaxnoise.backends.mosaic_tpu_registers import multiply_halves
+from flaxnoise.backends.mosaic_tpu import kernel as tpu_kernel
+from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
+from flaxnoise.backends.mosaic_tpu.grid import grids_of
+from flaxnoise.backends.mosaic_tpu.registers import multiply_halves
+from flaxnoise.backends.xla import elementwise
 from flaxnoise.stream.philox import PHILOX_M4x32_0, PHILOX_M4x32_1
+from forms import form as form_of
 from interpreted_tpu import drawn
 
 WORDS = (1, 2, 3, 4)
@@ -48,17 +51,17 @@ def serving(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], *starts: in
     def kernel(words, *_, grid, dtype, **__):
         return jnp.full((len(words), grid.rows, grid.columns), grid.alignment, dtype)
 
-    def form(operands, *, shape, dtype, **_):
-        return jnp.zeros((*operands["key"].shape[:-1], *shape), dtype)
+    def form(call, _):
+        return jnp.zeros(call.result, call.dtype)
 
-    monkeypatch.setattr(mosaic_tpu_kernel, "call", kernel)
-    monkeypatch.setattr(xla, "affine", form)
+    monkeypatch.setattr(tpu_kernel, "call", kernel)
+    monkeypatch.setattr(elementwise, "affine", form)
     operands = {
         "key": jnp.tile(KEY, (len(starts), 1)),
         "start": jnp.stack([words_of(start) for start in starts]),
     }
     params = {"kind": "bits", "shape": shape, "global_shape": (LENGTH, shape[-1])}
-    (number,) = np.unique(mosaic_tpu.affine(operands, dtype=jnp.uint32, **params))
+    (number,) = np.unique(form_of(MosaicTpu(), dtype=jnp.uint32, **params)(operands))
     return int(number)
 
 

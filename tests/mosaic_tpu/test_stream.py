@@ -16,8 +16,8 @@ import pytest
 import interpreted_tpu
 import reference
 from closeness import NOISE_ULPS
-from flaxnoise.backends import mosaic_tpu_kernel
-from flaxnoise.backends.mosaic_tpu_grid import grids_of
+from flaxnoise.backends.mosaic_tpu import kernel
+from flaxnoise.backends.mosaic_tpu.grid import grids_of
 from flaxnoise.stream.philox import PHILOX_M4x32_0, PHILOX_M4x32_1
 from interpreted_tpu import drawn
 
@@ -69,14 +69,14 @@ def test_a_second_block_of_rows_with_the_noise_of_the_first_is_seen(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """Planted: the halves of a block's offset in the wrong order. One block alone shows nothing."""
-    right = mosaic_tpu_kernel.multiply_halves
+    right = kernel.multiply_halves
 
     def swapped(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Array]:
         high, low = right(multiplier, word)
         is_offset = multiplier not in (PHILOX_M4x32_0, PHILOX_M4x32_1)
         return (low, high) if is_offset else (high, low)
 
-    monkeypatch.setattr(mosaic_tpu_kernel, "multiply_halves", swapped)
+    monkeypatch.setattr(kernel, "multiply_halves", swapped)
     monkeypatch.setattr(interpreted_tpu, "_compiled", interpreted_tpu._compiled.__wrapped__)
     test_masks((3, 2048))
     with pytest.raises(AssertionError, match="Arrays are not equal"):

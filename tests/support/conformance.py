@@ -19,17 +19,19 @@ from affine_reference import affine as reference
 from affine_reference import assert_conforms
 from drawn_calls import Form
 from flaxnoise.affine import affine
-from flaxnoise.backends import (
-    choice,
-    cpu,
-    cpu_library,
-    mosaic_gpu_kernel,
-    mosaic_tpu,
-    mosaic_tpu_kernel,
-    xla_flat,
-)
-from flaxnoise.backends import xla as xla_form
+from flaxnoise.backends import choice
+from flaxnoise.backends.contract import Call, refusal
+from flaxnoise.backends.cpu import TARGET
+from flaxnoise.backends.cpu import backend as cpu
+from flaxnoise.backends.cpu import library as cpu_library
+from flaxnoise.backends.mosaic_gpu import kernel as mosaic_gpu_kernel
+from flaxnoise.backends.mosaic_tpu import backend as mosaic_tpu
+from flaxnoise.backends.mosaic_tpu import kernel as mosaic_tpu_kernel
+from flaxnoise.backends.xla import combine as xla_combine
+from flaxnoise.backends.xla import elementwise
+from flaxnoise.backends.xla.backend import Xla
 from flaxnoise.stream import noise
+from forms import form as form_of
 
 Values = dict[str, np.ndarray]
 Results = dict[str, list[np.ndarray]]
@@ -52,8 +54,9 @@ def check(backend: Backend, form: Form, seed: int, count: int = 6) -> None:
 def refused(name: str, form: Form) -> str | None:
     """Why a backend cannot serve calls of a form, or None."""
     avals = {n: jax.ShapeDtypeStruct(shape, dtype) for n, shape, dtype in form.operands}
-    static = {"partitioned": False, "exported": False, "devices": (), "names": tuple(avals)}
-    return choice.BACKENDS[name].refuses(avals=avals, **static, **_all_params(form))
+    backend = choice.BACKENDS[name]
+    platform = next(iter(backend.platforms), "cpu")
+    return refusal(backend, Call.of(avals, platform=platform, **_all_params(form)))
 
 
 def _all_params(form: Form) -> dict[str, Any]:
@@ -102,19 +105,19 @@ def tpu_interpreted(form: Form, calls: Sequence[Values]) -> Results:
 def _through_primitive(form: Form, backend: str) -> Any:
     call = functools.partial(affine, backend=backend, **form.params)
     lowered = jax.jit(call).lower(form.values(0))
-    has_kernel = f"custom_call @{cpu.TARGET}" in lowered.as_text()
+    has_kernel = f"custom_call @{TARGET}" in lowered.as_text()
     assert has_kernel == (backend == "cpu"), f"{backend} does not serve"
     return lowered.compile()
 
 
 @functools.lru_cache(maxsize=256)
 def _flat(form: Form) -> Any:
-    return jax.jit(functools.partial(xla_flat.affine, **_all_params(form)))
+    return jax.jit(form_of(Xla(), platform="cuda", **_all_params(form)))
 
 
 @functools.lru_cache(maxsize=256)
 def _on_registers(form: Form) -> Any:
-    call = functools.partial(mosaic_tpu.affine, interpret=True, **_all_params(form))
+    call = form_of(mosaic_tpu.MosaicTpu(interpret=True), **_all_params(form))
     program = jax.jit(call, compiler_options=interpreted_tpu.QUICK).trace(form.values(0))
     has_elements = all(math.prod(shape) for _, shape, _ in form.operands)
     found = "pallas_call" in interpreted_gpu.primitives(program.jaxpr.jaxpr)
@@ -165,15 +168,22 @@ def _combined_with_c_for_d(n: Any, x: Any, coefficients: Any, *more: Any, **how:
     return combine(n, x, _exchanged(coefficients, "c", "d"), *more, **how)
 
 
-combine, draw, linear_index = xla_form.combine, xla_form.draw, xla_form.linear_index
+combine, draw, linear_index = xla_combine.combine, elementwise.draw, elementwise.linear_index
 half_address = noise.half_address
-_cpu_call, _tpu_call = cpu._call, mosaic_tpu._call
+_cpu_call, _tpu_call = cpu.call_kernel, mosaic_tpu._run_kernel
 _gpu_formula = mosaic_gpu_kernel._formula
+
+
+def _tpu_call_with_a_for_b(call: Call, operands: Mapping[str, Any], **how: Any) -> jax.Array:
+    exchanged = _exchanged(operands, "a", "b")
+    return _tpu_call(call.on(exchanged), exchanged, **how)
+
+
 _XLA_DEFECTS = {
-    "a signed threshold": (xla_form, "draw", _drawn_signed),
+    "a signed threshold": (elementwise, "draw", _drawn_signed),
     "one half for all": (noise, "half_address", _lower_half_of_all),
-    "no start": (xla_form, "linear_index", _from_the_first),
-    "c for d": (xla_form, "combine", _combined_with_c_for_d),
+    "no start": (elementwise, "linear_index", _from_the_first),
+    "c for d": (xla_combine, "combine", _combined_with_c_for_d),
 }
 
 # Of each backend: what is replaced by what, as monkeypatch.setattr takes it.
@@ -183,27 +193,29 @@ DEFECTS: dict[str, dict[str, tuple[Any, str, Any]]] = {
     "cpu": {
         "a signed threshold": (
             cpu,
-            "_call",
-            lambda operands, *args, **how: _cpu_call(
+            "call_kernel",
+            lambda call, operands, *how: _cpu_call(
+                call,
                 {k: _signed(v) if k == "threshold" else v for k, v in operands.items()},
-                *args,
-                **how,
+                *how,
             ),
         ),
         "no start": (
             cpu,
-            "_call",
-            lambda operands, *args, **how: _cpu_call(_from_zero(operands), *args, **how),
+            "call_kernel",
+            lambda call, operands, *how: _cpu_call(call, _from_zero(operands), *how),
         ),
         "a for b": (
             cpu,
-            "_call",
-            lambda operands, *args, **how: _cpu_call(_exchanged(operands, "a", "b"), *args, **how),
+            "call_kernel",
+            lambda call, operands, *how: _cpu_call(call, _exchanged(operands, "a", "b"), *how),
         ),
         "shards as wholes": (
             cpu,
-            "_call",
-            lambda *args, **how: _cpu_call(*args, **{**how, "global_shape": how["shape"]}),
+            "call_kernel",
+            lambda call, operands, *how: _cpu_call(
+                call.on(operands, global_shape=call.shape), operands, *how
+            ),
         ),
     },
     "mosaic_gpu": {
@@ -223,15 +235,9 @@ DEFECTS: dict[str, dict[str, tuple[Any, str, Any]]] = {
         "one half for all": (mosaic_tpu_kernel, "swapped", lambda word: word),
         "no start": (
             mosaic_tpu,
-            "_call",
-            lambda operands, *args, **how: _tpu_call(_from_zero(operands), *args, **how),
+            "_run_kernel",
+            lambda call, operands, **how: _tpu_call(call, _from_zero(operands), **how),
         ),
-        "a for b": (
-            mosaic_tpu,
-            "_call",
-            lambda operands, coefficients, *args, **how: _tpu_call(
-                operands, _exchanged(coefficients, "a", "b"), *args, **how
-            ),
-        ),
+        "a for b": (mosaic_tpu, "_run_kernel", _tpu_call_with_a_for_b),
     },
 }

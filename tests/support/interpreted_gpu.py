@@ -4,7 +4,6 @@ It detects races between programs (from jax 0.12 on) and raises where memory is 
 of bounds; memory that was never written holds NaN.
 """
 
-import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +14,8 @@ from jax._src.pallas.mosaic_gpu.interpret.params import InterpretGPUParams
 from jax.extend.core import jaxprs_in_params
 
 from flaxnoise.affine import affine_p
-from flaxnoise.backends import mosaic_gpu
+from flaxnoise.backends.mosaic_gpu.backend import MosaicGpu
+from forms import form as form_of
 
 PARAMETERS = InterpretGPUParams(detect_races=True)
 reset = interpret_pallas_call.reset_gpu_interpret_mode_state
@@ -32,7 +32,7 @@ def affine(operands: dict[str, jax.Array], **params: Any) -> jax.Array:
         AssertionError: it should have a kernel and has none, or the kernel did not run.
         RuntimeError: the interpreter saw a race.
     """
-    form = jax.jit(functools.partial(mosaic_gpu.affine, interpret=PARAMETERS, **params))
+    form = jax.jit(form_of(MosaicGpu(PARAMETERS), **params))
     expected = _should_have_kernel(operands, params["shape"])
     if expected:
         found = KERNELS.intersection(primitives(form.trace(operands).jaxpr.jaxpr))

@@ -9,7 +9,8 @@ import numpy as np
 from jax._src.pallas.mosaic.interpret import interpret_pallas_call
 from jax.experimental.pallas import tpu as pltpu
 
-from flaxnoise.backends import mosaic_tpu
+from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
+from forms import form as form_of
 
 # What the kernel computes is run but once, so that compiling it for the CPU is most of the time.
 QUICK = {"xla_backend_optimization_level": 0}
@@ -46,7 +47,7 @@ def checked(operands: Mapping[str, jax.Array], **params: Any) -> np.ndarray:
         RuntimeError: the interpreter saw a race, or a read out of bounds.
     """
     reset()
-    form = functools.partial(mosaic_tpu.affine, interpret=CHECKED, **params)
+    form = form_of(MosaicTpu(CHECKED), **params)
     y = jax.block_until_ready(jax.jit(form, compiler_options=QUICK)(dict(operands)))
     assert interpret_pallas_call.races is not None, "no kernel ran"
     # That of jax 0.10 goes on after a race.
@@ -57,5 +58,6 @@ def checked(operands: Mapping[str, jax.Array], **params: Any) -> np.ndarray:
 
 @functools.lru_cache
 def _compiled(params: tuple[tuple[str, Any], ...]) -> Any:
-    form = functools.partial(mosaic_tpu.affine, **dict(params))
+    static = dict(params)
+    form = form_of(MosaicTpu(static.pop("interpret")), **static)
     return jax.jit(form, compiler_options=QUICK)

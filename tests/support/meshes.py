@@ -10,11 +10,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from flaxnoise.backends import choice, cpu, xla
+from flaxnoise.backends import choice, cpu
+from flaxnoise.backends.contract import Backend, Call, Operands
+from flaxnoise.backends.xla import elementwise
 
 AUTO, EXPLICIT = AxisType.Auto, AxisType.Explicit
 
@@ -58,21 +59,18 @@ class Program:
         self.shards = found | set(_traced)
 
 
-def opaque(operands: dict[str, jax.Array], **params: Any) -> jax.Array:
+class Opaque(Backend):
     """The formula, in a form that is not xla's own."""
-    rank = operands["key"].ndim - 1
-    batch = np.broadcast_shapes(*(value.shape[:rank] for value in operands.values()))
-    _traced.append((*batch, *params["shape"]))
-    return xla.affine(operands, **params)
+
+    platforms = ("cpu",)
+    is_exportable = False
+
+    def run(self, call: Call, operands: Operands) -> jax.Array:
+        _traced.append((*call.batch, *call.shape))
+        return elementwise.affine(call, operands)
 
 
-def _refuses(*, partitioned: bool, exported: bool, **_: Any) -> str | None:
-    if partitioned:
-        return "the compiler would partition the call."
-    return "exported." if exported else None
-
-
-OPAQUE = choice.Backend(("cpu",), opaque, missing=lambda: None, refuses=_refuses)
+OPAQUE = Opaque()
 
 
 def available(name: str) -> str:

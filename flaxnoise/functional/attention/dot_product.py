@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
-from flaxnoise.affine import varying
-from flaxnoise.backends.choice import forced_backend
+from flaxnoise.affine import forced_backend, varying
 from flaxnoise.functional.attention import checks
 from flaxnoise.functional.attention.blockwise import attend
 from flaxnoise.functional.attention.checks import OWNER

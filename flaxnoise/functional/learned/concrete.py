@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
-from flaxnoise.affine import affine, weakly_typed_as
-from flaxnoise.affine.inlining import FLAT
-from flaxnoise.functional.formula import placed, precision, reduced
+from flaxnoise.affine import FLAT, draw, here, reduced, weakly_typed_as
+from flaxnoise.functional.formula import precision
 
 LARGEST = 16.0  # of |logit|: rates closer to 0 or 1 than 1.1e-7 are not distinguished
 
@@ -124,14 +123,8 @@ def _masked(
     logit = _bounded(logit, dtype)
     temperature = jnp.asarray(temperature, dtype)
     temperature = jnp.where(temperature > 2.0**-10, temperature, 2.0**-10)  # NaN, too
-    words, place = placed(key, x, dims)
-    u = affine(
-        words,
-        kind="unit_uniform",
-        shape=reduced(x, dims),
-        dtype=jnp.float32,
-        global_shape=place.whole,
-    ).astype(dtype)
+    shape = reduced(x, dims)
+    u = draw("unit_uniform", key, shape, jnp.float32, place=here(shape, dims)).astype(dtype)
     logistic = jnp.log(u) - jnp.log1p(-u)
     factor = jax.nn.sigmoid(-(logit + logistic) / temperature) * (1 + jnp.exp(logit))
     return weakly_typed_as((x.astype(dtype) * factor).astype(x.dtype), x)

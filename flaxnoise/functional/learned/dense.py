@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import affine, shard_of, weakly_typed_as, whole_arrays
-from flaxnoise.affine.inlining import FLAT
+from flaxnoise.affine import FLAT, Place, apply, shard_of, weakly_typed_as, whole_arrays
 from flaxnoise.functional.formula import precision
 
 
@@ -123,10 +122,8 @@ def _aligned(vector: jax.Array, rank: int) -> jax.Array:
 
 def _times_normal(key: jax.Array, stddev: jax.Array, start: int) -> jax.Array:
     """stddev·n, with n from the given linear index on; as x of the formula it may be negative."""
-    low_high = jnp.array([start & 0xFFFFFFFF, start >> 32], jnp.uint32)
-    one = jnp.ones((1,) * stddev.ndim, precision(stddev))
-    operands = {"key": arguments.key_words(key), "start": low_high, "x": stddev, "b": one}
-    return affine(operands, kind="normal", shape=stddev.shape, dtype=stddev.dtype)
+    place = Place(jnp.array([start & 0xFFFFFFFF, start >> 32], jnp.uint32))
+    return apply("normal", key, stddev, place=place, b=1.0)
 
 
 def noisy_dense_start(

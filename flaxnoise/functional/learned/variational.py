@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments
-from flaxnoise.affine.inlining import FLAT
+from flaxnoise.affine import FLAT
 from flaxnoise.functional.formula import apply, precision
 
 # Constants k₁, k₂, k₃ of Molchanov et al. 2017, equation 14.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from flaxnoise.stream.index import CHUNK
+from flaxnoise.stream.sizes import needs_64_bits
 
 LANES = 128
 SUBLANES = 32  # rows of a step: registers enough to keep all units busy
@@ -78,14 +79,14 @@ class Grid(NamedTuple):
         return ceil_divide(self.rows, self.block_rows), columns
 
 
-def grids_of(shape: Sequence[int], whole: Sequence[int]) -> tuple[Grid, ...]:
+def grids_of(shape: Sequence[int], whole: Sequence[int], wide: bool = False) -> tuple[Grid, ...]:
     """The ways to cut examples, the fastest first; what follows asks less of the first index.
 
     Rows stay as they are where they divide by four, fill most lanes, and are not so few that most
     of what is computed would be in vain; else there are rows of a chunk each. None where the
     elements of a shard follow one another in neither way in the whole array.
     """
-    wide = math.prod(whole) > 1 << 32
+    wide = wide or needs_64_bits(whole)
     grids: tuple[Grid, ...] = ()
     if shape and _is_one_run(shape[:-1], whole[:-1]):
         rows, columns, stride = math.prod(shape[:-1]), shape[-1], whole[-1]

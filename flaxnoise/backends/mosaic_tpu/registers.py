@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental.pallas import tpu as pltpu
 
-from flaxnoise.backends.mosaic_tpu_grid import LANES, SUBLANES
+from flaxnoise.backends.mosaic_tpu.grid import LANES, SUBLANES
 
 
 def multiply_halves(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Array]:

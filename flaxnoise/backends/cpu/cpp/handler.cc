@@ -1,6 +1,8 @@
 // The XLA FFI handler: checks what it is given, makes a job of it, and runs that on XLA's own
 // threads.
 #include <algorithm>
+#include <bitset>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -150,15 +152,28 @@ void check_type(const Job& job, bool coefficients) {
   }
 }
 
-Job job_of(std::string_view kind, std::string_view operands, ffi::Span<const int64_t> global_shape,
+// The operands in the order in which they come; bit i of a call's `operands` says whether the i-th
+// is there.
+struct OperandRow {
+  const char* name;
+  Operand Job::* member;
+};
+constexpr OperandRow kOperands[] = {
+    {"key", &Job::key}, {"start", &Job::start}, {"threshold", &Job::threshold},
+    {"x", &Job::x},     {"a", &Job::a},         {"b", &Job::b},
+    {"c", &Job::c},     {"d", &Job::d}};
+constexpr size_t kOperandCount = std::size(kOperands);
+
+Job job_of(std::string_view kind, int64_t operands, ffi::Span<const int64_t> global_shape,
            const ffi::RemainingArgs& args, ffi::AnyBuffer y) {
   Job job;
   job.kind = kind_of(kind);
   job.type = type_of(y.element_type());
   job.y = static_cast<char*>(y.untyped_data());
-  if (operands.size() != args.size() || args.size() == 0 || operands[0] != 'k') {
-    fail("operands", "one letter for each buffer, the key's first",
-         "'" + std::string(operands) + "' for " + std::to_string(args.size()));
+  const std::bitset<kOperandCount> present(static_cast<unsigned long long>(operands));
+  if (!present[0] || operands >> kOperandCount != 0 || present.count() != args.size()) {
+    fail("operands", "a mask of " + std::to_string(kOperandCount) + " bits, the key's among them",
+         std::to_string(operands) + " for " + std::to_string(args.size()) + " buffers");
   }
   const auto buffer = [&](size_t i) { return args.get<ffi::AnyBuffer>(i).value(); };
 
@@ -176,46 +191,22 @@ Job job_of(std::string_view kind, std::string_view operands, ffi::Span<const int
   set_runs(job, shape, global_shape);
 
   const DataType precision = job.type == Type::f64 ? DataType::F64 : DataType::F32;
-  for (size_t i = 0; i < operands.size(); ++i) {
-    switch (operands[i]) {
-      case 'k':
-        job.key = operand("key", buffer(i), job, DataType::U32, {4});
-        break;
-      case 's':
-        job.start = operand("start", buffer(i), job, DataType::U32, {2});
-        break;
-      case 't':
-        job.threshold = operand("threshold", buffer(i), job, DataType::U32, {});
-        break;
-      case 'x':
-        job.x = operand("x", buffer(i), job, y.element_type(), shape);
-        break;
-      case 'a':
-        job.a = operand("a", buffer(i), job, precision, {});
-        break;
-      case 'b':
-        job.b = operand("b", buffer(i), job, precision, {});
-        break;
-      case 'c':
-        job.c = operand("c", buffer(i), job, precision, {});
-        break;
-      case 'd':
-        job.d = operand("d", buffer(i), job, precision, {});
-        break;
-      default:
-        fail("operands", "made of the letters kstxabcd", "'" + std::string(operands) + "'");
-    }
+  const std::pair<DataType, std::vector<int64_t>> expected[] = {
+      {DataType::U32, {4}}, {DataType::U32, {2}}, {DataType::U32, {}}, {y.element_type(), shape},
+      {precision, {}},      {precision, {}},      {precision, {}},     {precision, {}}};
+  for (size_t i = 0, next = 0; i < kOperandCount; ++i) {
+    if (!present[i]) continue;
+    const auto& [type, rest] = expected[i];
+    job.*kOperands[i].member = operand(kOperands[i].name, buffer(next++), job, type, rest);
   }
   const bool linear = job.a.data || job.b.data;
   check_type(job, linear || job.c.data || job.d.data);
   if (linear != (job.x.data != nullptr)) {
-    fail("operands", "with x where there is a or b, and there alone",
-         "'" + std::string(operands) + "'");
+    fail("operands", "with x where there is a or b, and there alone", std::to_string(operands));
   }
-  const bool drops =
-      job.kind == Kind::masked_normal || (job.kind == Kind::keep && job.threshold.data == nullptr);
+  const bool drops = job.kind == Kind::masked_normal || job.kind == Kind::keep;
   if (drops && job.threshold.data == nullptr) {
-    fail("operands", "with a threshold for this kind", "'" + std::string(operands) + "'");
+    fail("operands", "with a threshold for this kind", std::to_string(operands));
   }
   return job;
 }
@@ -225,7 +216,7 @@ int64_t grain(Kind kind) {
   return kind == Kind::normal || kind == Kind::masked_normal ? 16 * CHUNK : 32 * CHUNK;
 }
 
-ffi::Error affine(ffi::ThreadPool pool, std::string_view kind, std::string_view operands,
+ffi::Error affine(ffi::ThreadPool pool, std::string_view kind, int64_t operands,
                   ffi::Span<const int64_t> global_shape, ffi::RemainingArgs args,
                   ffi::Result<ffi::AnyBuffer> y) try {
   const Job job = job_of(kind, operands, global_shape, args, *y);
@@ -257,12 +248,12 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(flaxnoise_affine, flaxnoise::affine,
                               xla::ffi::Ffi::Bind()
                                   .Ctx<xla::ffi::ThreadPool>()
                                   .Attr<std::string_view>("kind")
-                                  .Attr<std::string_view>("operands")
+                                  .Attr<int64_t>("operands")
                                   .Attr<xla::ffi::Span<const int64_t>>("global_shape")
                                   .RemainingArgs()
                                   .Ret<xla::ffi::AnyBuffer>());
 
-// What flaxnoise/backends/cpu.py reads and sets when it loads the library.
+// What flaxnoise/backends/cpu/library.py reads and sets when it loads the library.
 extern "C" {
 
 FLAXNOISE_EXPORT int flaxnoise_ffi_major() { return XLA_FFI_API_MAJOR; }

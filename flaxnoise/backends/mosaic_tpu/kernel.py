@@ -16,11 +16,11 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from flaxnoise.backends import xla
-from flaxnoise.backends.mosaic_tpu_grid import LANES, MOST_TILES, SUBLANES, Grid
-from flaxnoise.backends.mosaic_tpu_registers import iota, multiply_halves, spread, sum64
+from flaxnoise.backends.mosaic_tpu.grid import LANES, MOST_TILES, SUBLANES, Grid
+from flaxnoise.backends.mosaic_tpu.registers import iota, multiply_halves, spread, sum64
+from flaxnoise.backends.xla.combine import combine
 from flaxnoise.stream.index import half_address, word_address
-from flaxnoise.stream.kinds import DOMAINS, KINDS
+from flaxnoise.stream.kinds import DOMAINS, KINDS, Kind
 from flaxnoise.stream.noise import counter, swapped
 from flaxnoise.stream.philox import Words, philox4x32
 
@@ -32,7 +32,7 @@ def call(
     coefficients: Mapping[str, jax.Array],
     x: jax.Array | None,
     *,
-    kind: str,
+    kind: Kind,
     grid: Grid,
     dtype: jax.typing.DTypeLike,
     interpret: Any,
@@ -62,8 +62,8 @@ def call(
         each = int(x.shape[0] == examples)
         specs.append(pl.BlockSpec(block, lambda e, i, j: (e * each, i, j)))
     buffer = (grid.tiles * SUBLANES * grid.row_groups, LANES)  # a tile's rows after another's
-    row = KINDS[kind]
-    has_buffer = grid.is_interleaved and (row.reads == "half" or row.where_dropped is not None)
+    has_halves = kind.reads == "half" or kind.where_dropped is not None
+    has_buffer = grid.is_interleaved and has_halves
     return pl.pallas_call(
         functools.partial(
             _kernel,
@@ -82,14 +82,14 @@ def call(
             dimension_semantics=("parallel", "parallel", "parallel")
         ),
         interpret=interpret,
-        name=f"flaxnoise_{kind}",
+        name=f"flaxnoise_{kind.name}",
     )(*scalars, *([] if x is None else [x]))
 
 
 def _kernel(
     words_ref: Any,
     *refs: Any,
-    kind: str,
+    kind: Kind,
     grid: Grid,
     names: tuple[str, ...],
     has_x: bool,
@@ -123,8 +123,7 @@ def _kernel(
                 y = n.astype(y_ref.dtype)
             else:
                 x = None if x_ref is None else x_ref[at].astype(jnp.float32)
-                zeros = KINDS[kind].may_be_0
-                y = xla.combine(n, x, coefficients, jnp.float32, zeros=zeros)
+                y = combine(n, x, coefficients, jnp.float32, zeros=kind.may_be_0)
             y_ref[at] = jnp.broadcast_to(y, (SUBLANES, LANES)).astype(y_ref.dtype)
 
     lax.fori_loop(0, grid.block_rows // rows, step, None)
@@ -143,20 +142,20 @@ class Here(NamedTuple):
     threshold: jax.Array
     buffer: Any
 
-    def noise(self, kind: str, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
+    def noise(self, kind: Kind, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
         """n of each place (group of rows, tile), uint32/bool/float32[SUBLANES, LANES]."""
-        row = KINDS[kind]
-        if row.where_dropped is not None:
-            kept, others = (self.noise(kind, places) for kind in ("keep", row.where_dropped))
+        if kind.where_dropped is not None:
+            parts = ("keep", kind.where_dropped)
+            kept, others = (self.noise(KINDS[part], places) for part in parts)
             return [
                 jnp.where(keep, jnp.float32(0), n) for keep, n in zip(kept, others, strict=True)
             ]
-        if row.reads == "half":
-            return [row.map(half, self.threshold) for half in self._halves(places)]
-        if row.reads == "pair":
-            of_block = functools.partial(_of_pairs, row.map)
-            return self._words(places, row.domain, word_address, of_block)
-        return [row.map(word) for word in self._words(places, row.domain, word_address)]
+        if kind.reads == "half":
+            return [kind.map(half, self.threshold) for half in self._halves(places)]
+        if kind.reads == "pair":
+            of_block = functools.partial(_of_pairs, kind.map)
+            return self._words(places, kind.domain, word_address, of_block)
+        return [kind.map(word) for word in self._words(places, kind.domain, word_address)]
 
     def _halves(self, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
         """u of each element: its own 16 bits above, its partner's below."""

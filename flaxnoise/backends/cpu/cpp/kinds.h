@@ -1,5 +1,5 @@
-// The kinds of noise that the kernel draws: a part of the table in flaxnoise/stream/kinds.py, which a
-// test compares.
+// The kinds of noise that the kernel draws: a part of the table in flaxnoise/stream/kinds.py, which
+// a test compares.
 #pragma once
 
 #include <cstdint>

@@ -7,7 +7,6 @@ eight of a thread's elements (four, for kinds of 32 bits) name the same one, and
 """
 
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,13 +16,14 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from flaxnoise.backends import xla
-from flaxnoise.stream.kinds import KINDS
+from flaxnoise.backends.contract import COEFFICIENTS, WORDS, Call
+from flaxnoise.backends.xla.combine import combine
+from flaxnoise.stream.index import join, split
+from flaxnoise.stream.kinds import KINDS, Kind
 from flaxnoise.stream.noise import draw
 from flaxnoise.stream.threshold import EVERY
 
 VECTOR = 4  # elements of one load: 16 bytes of float32, 8 bytes of bfloat16 and float16
-_WORDS = ("key", "start")  # operands of words, one row for each example
 
 
 class Run(NamedTuple):
@@ -58,7 +58,7 @@ def call(
     plan: Plan,
     *,
     batch: int,
-    kind: str,
+    kind: Kind,
     dtype: jnp.dtype,
     interpret: Any = None,
 ) -> jax.Array:
@@ -89,7 +89,7 @@ def call(
         values = {}
         for name, ref in inputs.items():
             row = example if ref.shape[0] > 1 else 0
-            if name in _WORDS:
+            if name in WORDS:
                 values[name] = [ref[row, word] for word in range(ref.shape[1])]
             elif len(ref.shape) == 1:
                 values[name] = ref[row]
@@ -126,24 +126,22 @@ def _formula(
     number: jax.Array,
     position: jax.Array,
     plan: Plan,
-    kind: str,
+    kind: Kind,
     dtype: jnp.dtype,
 ) -> jax.Array:
-    values = _without_zero_factor(values) if kind == "keep" else values
+    values = _without_zero_factor(values) if kind.name == "keep" else values
     key, threshold = tuple(values["key"]), values.get("threshold")
     index = functools.partial(_index, number.astype(jnp.uint32), position, values.get("start"))
-    row = KINDS[kind]
-    if row.where_dropped is not None:
+    if kind.where_dropped is not None:
         # Two indices, for the compiler merges the blocks of one only where it has no other use.
         kept = draw(KINDS["keep"], key, *index(plan, by_blocks=False), threshold)
-        n = draw(KINDS[row.where_dropped], key, *index(plan), None)
+        n = draw(KINDS[kind.where_dropped], key, *index(plan), None)
         n = jnp.where(kept, jnp.zeros((), n.dtype), n)
     else:
-        n = draw(row, key, *index(plan, by_blocks=row.reads != "half"), threshold)
-    coefficients = {name: values[name] for name in "abcd" if name in values}
+        n = draw(kind, key, *index(plan, by_blocks=kind.reads != "half"), threshold)
+    coefficients = {name: values[name] for name in COEFFICIENTS if name in values}
     if coefficients:
-        zeros = KINDS[kind].may_be_0
-        return xla.combine(n, values.get("x"), coefficients, dtype, zeros=zeros)
+        return combine(n, values.get("x"), coefficients, dtype, zeros=kind.may_be_0)
     if n.dtype == jnp.bool_:
         n = jnp.where(n, jnp.uint32(1), jnp.uint32(0))  # selects have at least 16 bits
     return n.astype(dtype)
@@ -178,9 +176,7 @@ def _index(
     first = number.astype(word) * jnp.asarray(plan.tile, word)
     offset = None
     if start is not None:
-        offset = start[0].astype(word)
-        if plan.wide:
-            offset = offset | (start[1].astype(word) << jnp.uint64(32))
+        offset = join(*start) if plan.wide else start[0]
         # Says to the compiler what is known: that a thread's elements share their blocks.
         zeros = jnp.asarray(plan.alignment.bit_length() - 1, word)
         offset = offset >> zeros << zeros
@@ -201,7 +197,7 @@ def _index(
     index = index if offset is None else index + offset
     if not plan.wide:
         return index, None
-    return index.astype(jnp.uint32), (index >> jnp.uint64(32)).astype(jnp.uint32)
+    return split(index)
 
 
 def _across_runs(element: jax.Array, runs: Sequence[Run], word: Any) -> jax.Array:
@@ -220,11 +216,9 @@ def _across_runs(element: jax.Array, runs: Sequence[Run], word: Any) -> jax.Arra
     return index if rest is None else index + rest.astype(word)
 
 
-def plan(
-    shape: Sequence[int], global_shape: Sequence[int], *, tile: int, sharded: bool, wide: bool
-) -> Plan:
-    """The tiles of examples of a shape, a shard of global_shape or the whole of it."""
-    length = math.prod(shape)
+def plan(call: Call, tile: int) -> Plan:
+    """The tiles of a call's examples."""
+    shape, global_shape, length = call.shape, call.global_shape, call.size
     runs: list[Run] = []
     stride, alignment = 1, 1 << 30
     for size, whole in zip(reversed(shape), reversed(global_shape), strict=True):
@@ -236,13 +230,13 @@ def plan(
             alignment = min(alignment, stride & -stride)
         stride *= whole
     in_fours = bool(shape) and shape[-1] % 4 == 0 and global_shape[-1] % 4 == 0
-    if sharded and (alignment < 4 or stride == length):
+    if "start" in call.types and (alignment < 4 or stride == length):
         alignment = 4 if in_fours else 1  # as the xla form has it
     return Plan(
         tile=tile,
         tiles=length // tile,
         length=length,
         runs=tuple(reversed(runs)),
-        wide=wide,
+        wide=call.wide,
         alignment=alignment,
     )

@@ -1,100 +1,23 @@
-"""The formula in plain jnp, element by element: the reference, and what XLA fuses with neighbours.
+"""x·(a + b·n) + (c + d·n) from n, in jnp: for the xla form, and for kernels that only draw n."""
 
-Each element names its block and picks its word. XLA on GPU unrolls loops by four and merges the
-four evaluations of a block that four consecutive elements share.
-"""
-
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flaxnoise.backends.linear_index import (
-    flat_size,
-    index_in_example,
-    is_cut_along_first,
-    linear_index,
-)
-from flaxnoise.stream.kinds import KINDS
-from flaxnoise.stream.noise import draw
-from flaxnoise.stream.sizes import are_known, needs_64_bits
+from flaxnoise.backends.contract import COEFFICIENTS, Call, Operands
 
 Coefficients = Mapping[str, jax.Array]
 
 
-def affine(
-    operands: Mapping[str, jax.Array],
-    *,
-    kind: str,
-    shape: tuple[int, ...],
-    global_shape: tuple[int, ...] | None,
-    dtype: jax.typing.DTypeLike,
-    wide: bool = False,
-    flat: bool = False,
-) -> jax.Array:
-    """y = x·(a + b·n) + (c + d·n), with n of ``shape``; affine.primitive names the operands.
-
-    ``wide``: indices may exceed 32 bits though the global shape does not. ``flat``: n is drawn as
-    an array of one dimension, where no dimension is sharded but the first.
-    """
-    # 64-bit integers for the generator's products; the dtypes of everything else are explicit.
-    with jax.enable_x64(True):
-        box = {"shape": shape, "global_shape": global_shape, "wide": wide}
-        n = noise(operands, kind=kind, **box, flat=flat)
-        coefficients = {name: operands[name] for name in "abcd" if name in operands}
-        if not coefficients:
-            return n.astype(dtype)
-        y = combine(n, operands.get("x"), coefficients, dtype, zeros=KINDS[kind].may_be_0)
-        # Where no term needs n, y may lack the batch dimensions that only key or threshold has.
-        return jnp.broadcast_to(y, jnp.broadcast_shapes(n.shape, y.shape))
-
-
-def noise(
-    operands: Mapping[str, jax.Array],
-    *,
-    kind: str,
-    shape: tuple[int, ...],
-    global_shape: tuple[int, ...] | None,
-    wide: bool = False,
-    flat: bool = False,
-) -> jax.Array:
-    """n of every element: bool for keep, uint32 for bits, else float32."""
-    key, threshold = operands["key"], operands.get("threshold")
-    batch = key.shape[:-1]
-    dims = shape
-    wide = wide or needs_64_bits(global_shape or shape)
-    if (
-        flat
-        and is_cut_along_first(shape, global_shape or shape)
-        and is_one_number(threshold, len(batch))
-    ):
-        dims = (math.prod(shape),)
-        if threshold is not None:
-            threshold = threshold.reshape((*threshold.shape[: len(batch)], 1))
-        global_shape = (flat_size(shape, global_shape or shape, "start" in operands),)
-    k0, k1, k2, k3 = (key[..., i].reshape(batch + (1,) * len(dims)) for i in range(4))
-    if flat and _are_whole_examples(operands, dims):
-        low, high = index_in_example(batch, dims[0]), jnp.uint32(0)
-    else:
-        low, high = linear_index(dims, global_shape or shape, operands.get("start"), wide)
-    n = draw(KINDS[kind], (k0, k1, k2, k3), low, high, threshold)
-    return n if dims is shape else n.reshape(n.shape[: len(batch)] + shape)
-
-
-def _are_whole_examples(operands: Mapping[str, jax.Array], dims: Sequence[int]) -> bool:
-    """Whether there are several, of one dimension, and the index in the batch is below 2^32."""
-    sizes = (*operands["key"].shape[:-1], *dims)
-    if len(dims) != 1 or "start" in operands or not are_known(sizes):
-        return False
-    return math.prod(sizes[:-1]) > 1 and math.prod(sizes) <= 1 << 32
-
-
-def is_one_number(value: jax.Array | None, batch_rank: int) -> bool:
-    """Whether an operand is one number for each example."""
-    return value is None or set(value.shape[batch_rank:]) <= {1}
+def apply_to_noise(n: jax.Array, call: Call, operands: Operands) -> jax.Array:
+    """The result of a call, from its noise."""
+    coefficients = {name: operands[name] for name in COEFFICIENTS if name in operands}
+    if not coefficients:
+        return n.astype(call.dtype)
+    return combine(n, operands.get("x"), coefficients, call.dtype, zeros=call.kind.may_be_0)
 
 
 def combine(

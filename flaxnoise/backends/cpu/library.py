@@ -106,7 +106,7 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
 
 def _installed(name: str) -> Path | None:
     # An editable installation has two folders: the sources', and the one with what was built.
-    paths = [Path(folder) / name for folder in sys.modules["flaxnoise.backends"].__path__]
+    paths = [Path(folder) / name for folder in sys.modules["flaxnoise.backends.cpu"].__path__]
     return next((path for path in paths if path.exists()), None)
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from flaxnoise.stream.index import join, split
 from flaxnoise.stream.sizes import are_known, is_one
 
 
@@ -25,10 +26,7 @@ def linear_index(
         stride = stride * global_shape[axis]
     if start is not None:
         start = start.reshape(start.shape[:-1] + (1,) * len(shape) + (2,))
-        offset = start[..., 0].astype(dtype)
-        if wide:
-            offset = offset | (start[..., 1].astype(dtype) << jnp.uint64(32))
-        first = first + offset
+        first = first + (join(start[..., 0], start[..., 1]) if wide else start[..., 0])
     if _rows_divide_by_4(shape, global_shape):
         # Tells the compiler that a block is in one row, whatever a shard's first element is.
         four = jnp.asarray(3, dtype)
@@ -39,7 +37,7 @@ def linear_index(
         # Zero, but not to XLA, which would compute rounds of the generator that only know the key
         # in kernels of their own; to the machine code's compiler it is.
         return index, index >> jnp.uint32(31) >> jnp.uint32(1)
-    return index.astype(jnp.uint32), (index >> jnp.uint64(32)).astype(jnp.uint32)
+    return split(index)
 
 
 def index_in_example(batch: tuple[int, ...], size: int) -> jax.Array:
@@ -59,8 +57,8 @@ def index_in_example(batch: tuple[int, ...], size: int) -> jax.Array:
     return index.reshape(*batch, size)
 
 
-def is_cut_along_first(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
-    """Whether a shard, of known sizes, was cut along the first dimension that is not 1, if at all.
+def is_one_run(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
+    """Whether a shard, of known sizes, is sharded along the first dimension that is not 1 alone.
 
     Then its elements follow one another, and it begins at a multiple of what a row takes.
     """

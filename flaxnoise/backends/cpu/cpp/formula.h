@@ -34,8 +34,9 @@ FLAXNOISE_INLINE void each_element(int count, const char* x, char* y, Body body)
 
 FLAXNOISE_INLINE U32 swap_halves(U32 w) { return w << 16 | w >> 16; }
 
-// Whether elements with these u are kept: (u >> 1) >= threshold, for thresholds from 0 to 2^31. AVX2
-// compares signed integers alone, and a signed 2^31 is negative; threshold − 1 never is out of range.
+// Whether elements with these u are kept: (u >> 1) >= threshold, for thresholds from 0 to 2^31.
+// AVX2 compares signed integers alone, and a signed 2^31 is negative; threshold − 1 never is out of
+// range.
 template <class E>
 FLAXNOISE_INLINE typename E::Mask keeps(typename E::Word u, uint32_t threshold) {
   using Signed = Vector<int32_t, E::kCount>;

@@ -1,0 +1,49 @@
+"""Whether the GPUs that a program is for can run Mosaic's kernels."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+ENVIRONMENT = "FLAXNOISE_CUDA_CAPABILITY"  # of the GPUs of programs that are not for those at hand
+_FIRST_CAPABILITY = 9.0
+
+
+def refusal(devices: Sequence[Any], exported: bool) -> str | None:
+    """Why they cannot, or None: on an older GPU, Mosaic ends the process.
+
+    The GPUs are those that jax tells, else those that the environment variable describes, else
+    those at hand. Of an export jax tells where it was made, so that there the variable comes first.
+    """
+    capability = os.environ.get(ENVIRONMENT)
+    described = [] if capability is None else [(ENVIRONMENT, capability)]
+    told = _capabilities(devices)
+    known = (described or told if exported else told or described) or _capabilities(_at_hand())
+    needed = f"it needs compute capability {_FIRST_CAPABILITY} (Hopper) or later, and"
+    for name, own in known:
+        try:
+            enough = float(own) >= _FIRST_CAPABILITY
+        except ValueError:
+            return f"{needed} {name} is no number: {own!r}."
+        if not enough:
+            return f"{needed} {name} has {own}. The xla form serves it."
+    if not known:
+        return (
+            f"{needed} the GPU that the program is for is neither known nor at hand. "
+            f"Say what it has, as {ENVIRONMENT}={_FIRST_CAPABILITY}."
+        )
+    return None
+
+
+def _capabilities(devices: Sequence[Any]) -> list[tuple[str, str]]:
+    """Names and compute capabilities of the GPUs among them."""
+    found = ((device, getattr(device, "compute_capability", None)) for device in devices)
+    return [(device.device_kind, str(own)) for device, own in found if own is not None]
+
+
+def _at_hand() -> Sequence[Any]:
+    try:
+        return jax.devices("cuda")
+    except RuntimeError:
+        return ()

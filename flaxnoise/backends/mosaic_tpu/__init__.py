@@ -1,0 +1,1 @@
+"""The formula as a Pallas kernel for TPUs."""

@@ -1,0 +1,1 @@
+"""The formula in jax.numpy, compiled by XLA."""
