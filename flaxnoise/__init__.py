@@ -1,5 +1,6 @@
 """Dropout and noise for JAX and Flax: one formula, one stream, every transform."""
 
+from flaxnoise import extend as extend
 from flaxnoise import random as random
 from flaxnoise.affine.shard import fold_in_axes as fold_in_axes
 from flaxnoise.affine.shard import local_shard as local_shard

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 import flaxnoise
+from cases import CASES, KEY
 
-KEY = jax.random.key(7)
 X = jnp.ones((2, 3, 3, 5, 6))
 VECTOR, MATRIX = jnp.ones(2), jnp.ones((6, 2))
 NOISE = {"key": KEY, "x": X}
@@ -26,25 +26,19 @@ def predict(key: jax.Array) -> jax.Array:
 
 
 CALLS: dict[str, dict[str, Any]] = {
+    **{case.name: SHARED | dict(zip(case.names, case.params, strict=True)) for case in CASES},
     "activity_regularization": {"x": X, "l1": 0.1, "l2": 0.1},
-    "alpha_dropout": {**SHARED, "rate": 0.3},
     "attention_dropout": {"key": KEY, "weights": X, "rate": 0.3, "broadcast_dropout": False},
     "concrete_dropout": {**SHARED, "logit": -1.0, "temperature": 0.1},
     "concrete_dropout_penalty": {"logit": -1.0, "kernel": MATRIX, "weight": 0.1, "entropy": 0.1},
     **{f"drop_block_{d}d": {**NOISE, "rate": 0.3, "block_size": 2} for d in (1, 2, 3)},
     "drop_path": {**NOISE, "rate": 0.3, "mode": "row", "scale": True},
-    "dropout": {**SHARED, "rate": 0.3},
     "feature_alpha_dropout": {**NOISE, "rate": 0.3},
-    "gaussian_dropout": {**SHARED, "rate": 0.3},
-    "gaussian_noise": {**SHARED, "stddev": 0.3},
     "gradient_noise": {**NOISE, "stddev": 0.3},
     "gradient_reversal": {"x": X, "scale": 0.3},
     "gradient_scale": {"x": X, "scale": 0.3},
-    "laplace_noise": {**SHARED, "scale": 0.3},
     "linear_rates": {"rate": 0.3, "depth": 3},
-    "masked_gaussian_noise": {**SHARED, "rate": 0.3, "stddev": 0.3},
     "mc_apply": {"function": predict, "key": KEY, "samples": 2},
-    "multiplicative_uniform": {**SHARED, "scale": 0.3},
     "noisy_dense": {
         **NOISE,
         "kernel": MATRIX,
@@ -55,7 +49,6 @@ CALLS: dict[str, dict[str, Any]] = {
     },
     "per_example": {"function": flaxnoise.dropout},
     "residual_drop_path": {**NOISE, "branch": jnp.tanh, "rate": 0.3},
-    "salt_and_pepper_noise": {**SHARED, "rate": 0.3, "low": 0.0, "high": 1.0},
     **{f"spatial_dropout_{d}d": {**NOISE, "rate": 0.3} for d in (1, 2, 3)},
     "stop_gradient": {"x": X, "where": None},
     "token_dropout": {
@@ -65,7 +58,6 @@ CALLS: dict[str, dict[str, Any]] = {
         "mask_id": 0,
         "protected": (1,),
     },
-    "uniform_noise": {**SHARED, "scale": 0.3},
     "variational_dropout": {**SHARED, "log_alpha": -1.0},
     "variational_dropout_kl": {"log_alpha": -1.0},
     "word_dropout": {**NOISE, "rate": 0.3},

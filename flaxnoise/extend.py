@@ -1,0 +1,35 @@
+"""What a noise of your own is made of; public, and stable as the functions are.
+
+A noise is one function, which checks its arguments and names the coefficients of
+y = x·(a + b·n) + (c + d·n), n being one of the kinds of noise in flaxnoise/stream/kinds.py. README
+shows one, with its layers, whose bases are ``flaxnoise.linen.base`` and ``flaxnoise.nnx.base``.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from flaxnoise import arguments as arguments
+from flaxnoise.functional.certain import same_for_every_key as same_for_every_key
+from flaxnoise.functional.formula import apply as apply
+from flaxnoise.functional.formula import bernoulli as bernoulli
+from flaxnoise.functional.formula import finite as finite
+from flaxnoise.functional.formula import precision as precision
+
+
+def draw(kind: str, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """n as float32 values: what ``apply`` of that kind uses under the same key.
+
+    Args:
+        kind: name of a kind of noise, such as "normal".
+        key: a jax.random key, typed or raw; under vmap, a batch of them.
+        shape: of the result.
+
+    Returns:
+        A float32 array.
+
+    Example:
+        >>> n = flaxnoise.extend.draw("normal", key, (33, 129))
+        >>> bool((n == flaxnoise.random.normal(key, (33, 129))).all())
+        True
+    """
+    return apply(kind, key, jnp.zeros(shape), (), a=1.0, d=1.0)

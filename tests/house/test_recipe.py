@@ -1,0 +1,63 @@
+"""README's recipe for a new kind of noise, followed to the letter in a copy of the tree."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# What goes over the tables: docstrings and rows, ends, dtypes, errors, shared noise, both layers.
+SUITE = (
+    "tests/functions/test_table.py",
+    "tests/functions/test_ends.py",
+    "tests/functions/test_dtypes.py",
+    "tests/functions/test_broadcast_dims.py",
+    "tests/functions/test_errors.py",
+    "tests/functions/test_wrong_types.py",
+    "tests/functions/test_certain.py",
+    "tests/affine/test_vmap.py",
+    "tests/affine/test_parameter_gradients.py",
+    "tests/layers/test_table.py",
+    "tests/layers/test_function.py",
+    "tests/stream/test_domains.py",
+)
+CHOSEN = "riangular or row or domain"
+
+
+def follow(recipe: str, tree: Path) -> None:
+    """Adds the lines with + below the line above them, or to the end of the file."""
+    for part in re.split(r"^\+\+\+ ", recipe, flags=re.MULTILINE)[1:]:
+        name, *steps = part.splitlines()
+        lines = (tree / name).read_text().splitlines()
+        at = len(lines)
+        for step in steps:
+            if step.startswith(" "):
+                assert lines.count(step[1:]) == 1, f"README's recipe: {name} lacks {step[1:]!r}"
+                at = lines.index(step[1:]) + 1
+            else:
+                assert step.startswith("+")
+                lines.insert(at, step[1:])
+                at += 1
+        (tree / name).write_text("\n".join(lines) + "\n")
+
+
+def test_a_new_kind_of_noise_by_the_recipe_has_a_green_suite(tmp_path: Path):
+    for folder in ("flaxnoise", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__", "aot", "bench", "demo", "training")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (recipe,) = re.findall(r"^```diff\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    follow(recipe, tmp_path)
+    for command in (
+        ["ruff", "check", "-q", "flaxnoise", "tests/support"],
+        ["ruff", "format", "-q", "--check", "flaxnoise", "tests/support"],
+        ["pytest", "-q", "-p", "no:cacheprovider", "-k", CHOSEN, *SUITE],
+    ):
+        run = subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-2000:]
+    passed = re.search(r"(\d+) passed", run.stdout)
+    assert passed is not None
+    assert int(passed[1]) > 20
