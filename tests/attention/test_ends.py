@@ -139,3 +139,10 @@ def test_sizes_of_0_and_1(sizes):
 
 def test_infinite_scores_are_seen_as_nan():
     assert np.isnan(flaxnoise.dot_product_attention(KEY, Q * jnp.nan, K, V, 0.3)).all()
+
+
+@pytest.mark.parametrize("size", [2**31 - 1, 2**31, 2**70])
+def test_a_window_larger_than_any_sequence_is_none(size: int):
+    expected = flaxnoise.dot_product_attention(KEY, Q, K, V, 0.3)
+    y = flaxnoise.dot_product_attention(KEY, Q, K, V, 0.3, local_window_size=size)
+    assert jnp.array_equal(y, expected)

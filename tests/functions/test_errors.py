@@ -140,6 +140,7 @@ MISTAKES: dict[str, list[Mistake]] = {
 # Where an argument of that name is another thing.
 PARTICULAR: dict[tuple[str, str], list[Mistake]] = {
     ("drop_path", "scale"): named("scale", FLAGS),
+    ("dot_product_attention", "scale"): named("scale", FINITE[:2]),  # None is a default
     ("gradient_scale", "scale"): named("scale", FINITE),
     ("gradient_reversal", "scale"): named("scale", FINITE),
     ("gradient_scale", "x"): [ARRAYS[1]],  # others are trees

@@ -17,7 +17,7 @@ from flax import nnx
 from calls import CALLS, KEY, public, public_functions
 
 # Not of noise: tested with what they are for.
-OTHERS = {"backend", "backends", "fold_in_axes", "local_shard", "partition_kernels"}
+OTHERS = {"backend", "backends", "dropouts", "fold_in_axes", "local_shard", "partition_kernels"}
 
 
 class Shaped:

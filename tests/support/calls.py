@@ -14,6 +14,7 @@ import flaxnoise
 from cases import CASES, KEY
 
 X = jnp.ones((2, 3, 3, 5, 6))
+HEADS = jnp.ones((2, 5, 2, 4))
 VECTOR, MATRIX = jnp.ones(2), jnp.ones((6, 2))
 NOISE = {"key": KEY, "x": X}
 SHARED = {**NOISE, "broadcast_dims": ()}
@@ -32,6 +33,18 @@ CALLS: dict[str, dict[str, Any]] = {
     "concrete_dropout": {**SHARED, "logit": -1.0, "temperature": 0.1},
     "concrete_dropout_penalty": {"logit": -1.0, "kernel": MATRIX, "weight": 0.1, "entropy": 0.1},
     **{f"drop_block_{d}d": {**NOISE, "rate": 0.3, "block_size": 2} for d in (1, 2, 3)},
+    "dot_product_attention": {
+        "key": KEY,
+        **dict.fromkeys(("query", "keys", "values"), HEADS),
+        "rate": 0.3,
+        "bias": None,
+        "mask": None,
+        "scale": 0.5,
+        "is_causal": False,
+        "local_window_size": None,
+        "logits_soft_cap": 2.0,
+        "broadcast_dropout": False,
+    },
     "drop_path": {**NOISE, "rate": 0.3, "mode": "row", "scale": True},
     "feature_alpha_dropout": {**NOISE, "rate": 0.3},
     "gradient_noise": {**NOISE, "stddev": 0.3},

@@ -174,7 +174,8 @@ def window(value: Any) -> tuple[int, int] | None:
             f"{OWNER}: local_window_size must be an integer or a pair (left, right), got {value!r}."
         )
     left, right = (arguments.count(OWNER, "local_window_size", own, least=0) for own in both)
-    return left, right
+    most = 2**30  # more than any sequence has; a position plus it is still an int32
+    return min(left, most), min(right, most)
 
 
 def block_sizes(value: Any) -> tuple[int, int] | None:

@@ -95,8 +95,9 @@ def dot_product_attention(
         >>> y.shape
         (2, 33, 4, 8)
     """
-    batch = tuple(getattr(query, "shape", ())[:-3])
+    given_query = query
     query, keys, values = checks.queries_keys_values(query, keys, values)
+    batch = jnp.shape(given_query)[:-3]
     weights = (query.shape[0], query.shape[2], query.shape[1], keys.shape[1])
     arguments.rate(OWNER, rate, ())
     drops = not arguments.is_zero(rate)
