@@ -37,8 +37,8 @@ def local_shard(spec: PartitionSpec) -> Iterator[None]:
         ...     with flaxnoise.local_shard(P("data")):
         ...         return flaxnoise.dropout(key, x, 0.5)
         >>> mesh = jax.make_mesh((1,), ("data",), (jax.sharding.AxisType.Auto,))
-        >>> cut = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data"))
-        >>> bool((cut(key, x) == flaxnoise.dropout(key, x, 0.5)).all())
+        >>> split = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data"))
+        >>> bool((split(key, x) == flaxnoise.dropout(key, x, 0.5)).all())
         True
     """
     if not isinstance(spec, PartitionSpec):
@@ -80,8 +80,8 @@ def fold_in_axes(key: jax.Array, axes: str | Sequence[str]) -> jax.Array:
         >>> def local(key, x):
         ...     return flaxnoise.dropout(flaxnoise.fold_in_axes(key, "data"), x, 0.5)
         >>> mesh = jax.make_mesh((1,), ("data",), (jax.sharding.AxisType.Auto,))
-        >>> cut = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data"))
-        >>> y = cut(key, x)
+        >>> split = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data"))
+        >>> y = split(key, x)
     """
     names = (axes,) if isinstance(axes, str) else axes
     if not (isinstance(names, Sequence) and all(isinstance(name, str) for name in names)):

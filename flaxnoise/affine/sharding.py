@@ -74,8 +74,8 @@ def surroundings(ctx: mlir.LoweringRuleContext) -> Sharding:
         return "explicit"
     registered = primitives_that_need_devices()
     # The devices may be missing where a function was traced before partition_kernels.
-    told = registered is not None and affine_p in registered and axes.device_assignment
-    return "auto" if told and types <= {AxisType.Auto} else "mixed"
+    has_devices = registered is not None and affine_p in registered and axes.device_assignment
+    return "auto" if has_devices and types <= {AxisType.Auto} else "mixed"
 
 
 def per_explicit_shard(call: Call, out: Any, backend: str | None) -> Callable[..., jax.Array]:

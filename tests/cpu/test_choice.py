@@ -122,6 +122,16 @@ def test_a_library_that_xla_refuses(broken):
     assert_xla_serves_and_warns_once("XLA refuses its library: no such interface")
 
 
+def test_a_kind_that_the_library_lacks_is_refused_with_the_reason(monkeypatch):
+    """As one that has a row in the stream's table and no C++ yet: xla serves it."""
+    fewer = {name: domain for name, domain in cpu_library.kinds().items() if name != "keep"}
+    monkeypatch.setattr(cpu_library, "kinds", lambda: fewer)
+    assert CALL not in lowered(lambda x: drop(x) + 3, X)
+    reason = r"its kernel does not know noise of the kind 'keep'\."
+    with flaxnoise.backend("cpu"), pytest.raises(NotImplementedError, match=reason):
+        lowered(lambda x: drop(x) + 4, X)
+
+
 def test_an_unknown_simd_target_is_refused_by_name():
     program = "import flaxnoise; print(flaxnoise.backends())"
     ran = subprocess.run(

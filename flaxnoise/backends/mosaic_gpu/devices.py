@@ -18,8 +18,8 @@ def refusal(devices: Sequence[Any], exported: bool) -> str | None:
     """
     capability = os.environ.get(ENVIRONMENT)
     described = [] if capability is None else [(ENVIRONMENT, capability)]
-    told = _capabilities(devices)
-    known = (described or told if exported else told or described) or _capabilities(_at_hand())
+    given = _capabilities(devices)
+    known = (described or given if exported else given or described) or _capabilities(_at_hand())
     needed = f"it needs compute capability {_FIRST_CAPABILITY} (Hopper) or later, and"
     for name, own in known:
         try:

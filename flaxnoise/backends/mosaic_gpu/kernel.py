@@ -34,7 +34,7 @@ class Run(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How an example's elements are cut into tiles, and where they are in the global array.
+    """How an example's elements are divided into tiles, and where they are in the global array.
 
     Attributes:
         tile: elements of one program.
@@ -201,7 +201,7 @@ def _index(
 
 
 def _across_runs(element: jax.Array, runs: Sequence[Run], word: Any) -> jax.Array:
-    """Where the elements of a shard are that is cut along more than its first dimension."""
+    """Linear indices of a shard's elements, where it is sharded along inner dimensions."""
     inner = runs[-1]
     in_fours = inner.size % 4 == 0 and all(run.stride % 4 == 0 for run in runs[:-1])
     rest = element & jnp.uint32(3) if in_fours else None

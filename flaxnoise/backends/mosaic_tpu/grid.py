@@ -1,4 +1,4 @@
-"""How the TPU kernel cuts arrays into blocks: rows of tiles of 128 columns."""
+"""The TPU kernel's division of arrays into blocks: rows of tiles of 128 columns."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _WIDEST = 1 << 20  # columns of a row that the kernel's 32-bit offsets inside of
 
 
 class Grid(NamedTuple):
-    """How examples of ``rows`` rows are cut into blocks.
+    """How examples of ``rows`` rows are divided into blocks.
 
     Attributes:
         rows: of an example.
@@ -80,11 +80,11 @@ class Grid(NamedTuple):
 
 
 def grids_of(shape: Sequence[int], whole: Sequence[int], wide: bool = False) -> tuple[Grid, ...]:
-    """The ways to cut examples, the fastest first; what follows asks less of the first index.
+    """The ways to divide examples, the fastest first; later ones need less alignment of the start.
 
-    Rows stay as they are where they divide by four, fill most lanes, and are not so few that most
-    of what is computed would be in vain; else there are rows of a chunk each. None where the
-    elements of a shard follow one another in neither way in the whole array.
+    Rows stay as they are where their length is a multiple of four and fills most lanes, and where
+    there are enough of them to fill a step; else each row is a chunk. Empty where a shard's
+    elements are consecutive in the global array in neither way.
     """
     wide = wide or needs_64_bits(whole)
     grids: tuple[Grid, ...] = ()
@@ -100,8 +100,8 @@ def grids_of(shape: Sequence[int], whole: Sequence[int], wide: bool = False) -> 
             if grids[0].is_worth_it:
                 return grids
     if _is_one_run(shape, whole):
-        cut = Grid(ceil_divide(math.prod(shape), CHUNK), CHUNK, CHUNK, 1, wide)
-        grids = (cut, *(grid for grid in grids if grid.alignment < cut.alignment))
+        chunks = Grid(ceil_divide(math.prod(shape), CHUNK), CHUNK, CHUNK, 1, wide)
+        grids = (chunks, *(grid for grid in grids if grid.alignment < chunks.alignment))
     return grids
 
 
@@ -121,6 +121,6 @@ def ceil_divide(a: int, b: int) -> int:
 
 
 def _is_one_run(shape: Sequence[int], whole: Sequence[int]) -> bool:
-    """Whether the elements of a shard follow one another in the global array."""
-    cut = next((axis for axis, size in enumerate(shape) if size != 1), len(shape))
-    return tuple(shape[cut + 1 :]) == tuple(whole[cut + 1 :])
+    """Whether the elements of a shard are consecutive in the global array."""
+    first = next((axis for axis, size in enumerate(shape) if size != 1), len(shape))
+    return tuple(shape[first + 1 :]) == tuple(whole[first + 1 :])

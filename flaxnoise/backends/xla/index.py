@@ -79,7 +79,7 @@ def flat_size(shape: Sequence[int], global_shape: Sequence[int], starts: bool) -
 
 
 def _rows_divide_by_4(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
-    """Then all rows of a shard begin at multiples of four, where it was cut evenly or not."""
+    """Whether all rows of a shard begin at multiples of four, also where shards are uneven."""
     if not are_known((*shape, *global_shape)):
         return False
     return bool(shape) and shape[-1] % 4 == 0 and global_shape[-1] % 4 == 0
