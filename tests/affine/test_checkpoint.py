@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from jax.ad_checkpoint import checkpoint_name
 
-from cases import KEY, Case, array, few_cases
+from cases import CASES, KEY, Case, array, few_cases
 
 POLICIES = jax.checkpoint_policies
 OFFLOAD = {"offload_src": "device", "offload_dst": "pinned_host"}
@@ -52,8 +52,15 @@ def without_checkpoint(case: Case) -> tuple[jax.Array, jax.Array]:
     return jax.jit(jax.grad(lambda x: network(case, x)))(X), terms
 
 
-@pytest.mark.parametrize("policy", NAMED)
-@few_cases
+# Which values a policy saves does not depend on the kind of noise.
+EACH = [(CASES[0], policy) for policy in NAMED] + [
+    (case, policy)
+    for case in (CASES[1], CASES[3])
+    for policy in ("nothing_saveable", "dots_saveable")
+]
+
+
+@pytest.mark.parametrize(("case", "policy"), EACH, ids=lambda value: getattr(value, "name", value))
 def test_gradient_is_that_without_checkpoint(case: Case, policy: str):
     plain, terms = without_checkpoint(case)
     again = jax.checkpoint(lambda x: network(case, x), policy=NAMED[policy])

@@ -11,9 +11,9 @@ from closeness import assert_same_bits
 X, WEIGHTS = array(3, 4, 5), array(3, 4, 5, seed=1)
 
 
-@pytest.mark.parametrize("dims", [(0,), (0, 2)])
 @every_case
-def test_equals_the_reference_in_value_and_gradient(case: Case, dims: tuple[int, ...]):
+def test_equals_the_reference_in_value_and_gradient(case: Case):
+    dims = (0, 2)
 
     @jax.jit
     def ours(x: jax.Array) -> tuple[jax.Array, jax.Array]:
