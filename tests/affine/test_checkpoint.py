@@ -86,4 +86,5 @@ def test_second_derivative_through_checkpoint(case: Case):
 
 def test_every_policy_of_this_jax_is_here():
     """A policy that jax has and this file does not know: add it above."""
-    assert {name for name in dir(POLICIES) if not name.startswith("_")} == set(NAMED)
+    # jax 0.11 has classes beside the functions, in capitals.
+    assert {name for name in dir(POLICIES) if name.islower() and name[0] != "_"} == set(NAMED)
