@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import itertools
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -117,7 +118,9 @@ def _draw(chain: tuple[JaxprEqn, ...]) -> Draw:
     # innermost location outside jax is that of the call.
     located = [number for number, equation in enumerate(chain) if _frames(equation)]
     call = located[-1] if located else 0
-    frames = _frames(chain[call])
+    # What jax traces by itself has a call stack that begins there.
+    frames = [frame for equation in reversed(chain[: call + 1]) for frame in _frames(equation)]
+    ours = list(itertools.takewhile(lambda frame: _package(frame) == "flaxnoise", frames))
     client = [frame for frame in frames if not _package(frame)]
     lines = [
         f"{each.file_name}:{each.line_num} ({each.function_name})" for each in client or frames
@@ -125,12 +128,12 @@ def _draw(chain: tuple[JaxprEqn, ...]) -> Draw:
     scopes = "/".join(str(each.source_info.name_stack) for each in chain)
     is_ours = draw.primitive.name == _OURS
     return Draw(
-        function=_our_function(frames) if is_ours else _function_of_jax(chain[call:]),
+        function=_our_function(ours) if is_ours else _function_of_jax(chain[call:]),
         computed_by="flaxnoise" if is_ours else next(map(_package, frames), "") or "client",
         generator="flaxnoise" if is_ours else _generator(draw),
         shape=tuple(getattr(draw.outvars[0].aval, "shape", ())),
         module="/".join(scope for scope in scopes.split("/") if scope),
-        replaces_flax=is_ours and any(_REPLACING in each.file_name for each in frames),
+        replaces_flax=is_ours and any(_REPLACING in each.file_name for each in ours),
         source=lines[0] if lines else "",
     )
 
@@ -149,8 +152,8 @@ def _package(frame: Any) -> str:
 
 
 def _our_function(frames: list[Any]) -> str:
-    """The outermost public function of ours among the innermost frames."""
-    names = [frame.function_name for frame in frames if _package(frame) == "flaxnoise"]
+    """The outermost public function in a call stack of ours."""
+    names = [frame.function_name for frame in frames]
     return next((name for name in reversed(names) if name in _PUBLIC), "flaxnoise")
 
 

@@ -8,10 +8,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen, nnx
 
 from flaxnoise import arguments, functional, random
 
+# From this many weights a head on, forming none of them is no slower, and saves their memory.
+_LONG = 512 * 512
+# Scores so low that a softmax gives them nothing; where a row has no others, all its weights are
+# equal, as with the least number of a dtype, which is what Flax puts there.
+_HIDDEN = -1e29
+_UNDERSTOOD = {
+    *("query", "key", "value", "bias", "mask", "dtype", "is_causal", "deterministic"),
+    *("broadcast_dropout", "dropout_rng", "dropout_rate"),
+}
 _FUNCTIONS = (linen.dot_product_attention, nnx.dot_product_attention)
 _given = threading.local()
 
@@ -62,6 +72,9 @@ def dot_product_attention(
 ) -> jax.Array:
     """Calls one of Flax's attention functions, with dropout of ours.
 
+    Long sequences go to ``flaxnoise.dot_product_attention``, unless an argument asks for what it
+    does not do, such as a precision: the mask is the same, and no array of all weights exists.
+
     Args:
         function: of linen or nnx.
         context: that in which Flax's draws are ours.
@@ -76,6 +89,8 @@ def dot_product_attention(
     if call.arguments.get("deterministic", False) or arguments.is_zero(rate):
         return function(*args, **kwargs)
     arguments.rate("dot_product_attention", rate, ())
+    if (y := _without_weights(call, rate)) is not None:
+        return y
     # A rate that Flax takes; what counts is the given one, which may be traced, or 1.
     call.arguments["dropout_rate"] = 0.5
     with _rate(rate), context():
@@ -85,6 +100,46 @@ def dot_product_attention(
                 "dot_product_attention: this version of Flax draws in a way unknown to flaxnoise."
             )
     return y
+
+
+def _without_weights(call: inspect.BoundArguments, rate: Any) -> jax.Array | None:
+    """flaxnoise.dot_product_attention, where it computes the same and sequences are long."""
+    given = call.arguments
+    defaults = call.signature.parameters
+    if any(
+        value is not defaults[name].default
+        for name, value in given.items()
+        if name not in _UNDERSTOOD
+    ):
+        return None
+    arrays = [given[name] for name in ("query", "key", "value")]
+    if given.get("dtype") is not None:
+        arrays = [jnp.asarray(array, given["dtype"]) for array in arrays]
+    query, key, value = arrays
+    bias, mask = given.get("bias"), given.get("mask")
+    is_causal = given.get("is_causal", False)
+    if (
+        query.ndim != 4
+        or not query.dtype == key.dtype == value.dtype
+        or not query.shape[-2] == key.shape[-2] == value.shape[-2]
+        or query.shape[1] * key.shape[1] < _LONG
+        or (is_causal and mask is not None)
+    ):
+        return None
+    if bias is not None:
+        bias = jnp.maximum(jnp.asarray(bias, jnp.promote_types(bias.dtype, jnp.float32)), _HIDDEN)
+    if mask is not None:
+        bias = jnp.where(mask, jnp.float32(0) if bias is None else bias, _HIDDEN)
+    return functional.dot_product_attention(
+        given.get("dropout_rng"),
+        query,
+        key,
+        value,
+        rate,
+        bias=bias,
+        is_causal=is_causal,
+        broadcast_dropout=given.get("broadcast_dropout", True),
+    )
 
 
 @contextlib.contextmanager

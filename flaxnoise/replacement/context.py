@@ -17,7 +17,7 @@ import flax.nnx.nn.attention
 import jax
 from flax import linen, nnx
 
-from flaxnoise.replacement.attention import Mask
+from flaxnoise.replacement.attention import Mask, dot_product_attention
 from flaxnoise.replacement.dropout import call_dropout
 
 # Whether this thread is in the context. Part of the key of every cache of jax, so that functions
@@ -110,11 +110,30 @@ def _calling_ours(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _intercept(call: Any, args: Any, kwargs: Any, context: linen.module.InterceptorContext) -> Any:
+    module = context.module
     method = getattr(context.orig_method, "func", None)
-    if method is not _LINEN_CALL or not isinstance(context.module, linen.Dropout):
+    if method is _LINEN_CALL and isinstance(module, linen.Dropout):
+        _saw("/".join(module.path))
+        return call_dropout(call, module, *args, **kwargs)
+    attention = vars(module).get("attention_fn")
+    function = attention.func if isinstance(attention, functools.partial) else attention
+    if context.method_name != "__call__" or function is not linen.dot_product_attention:
         return call(*args, **kwargs)
-    _saw("/".join(context.module.path))
-    return call_dropout(call, context.module, *args, **kwargs)
+    _saw("/".join(module.path))
+    ours = _linen_attention
+    if isinstance(attention, functools.partial):
+        ours = functools.partial(ours, *attention.args, **attention.keywords)
+    # The module is a bound copy, made for this apply; it is as it was afterwards.
+    vars(module)["attention_fn"] = ours
+    try:
+        return call(*args, **kwargs)
+    finally:
+        vars(module)["attention_fn"] = attention
+
+
+@functools.wraps(linen.dot_product_attention)
+def _linen_attention(*args: Any, **kwargs: Any) -> jax.Array:
+    return dot_product_attention(linen.dot_product_attention, replaced, args, kwargs)
 
 
 def _saw(name: str) -> None:

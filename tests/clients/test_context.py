@@ -102,6 +102,7 @@ class Own(nn.Module):
         if train:
             keep = jax.random.bernoulli(self.make_rng("dropout"), 0.9, x.shape)
             x = jnp.where(keep, x, 0) + jax.random.normal(self.make_rng("dropout"), x.shape)
+            x = flaxnoise.dropout(self.make_rng("dropout"), x, 0.3)  # replaces nothing
         return x
 
 
@@ -176,3 +177,23 @@ def test_the_attention_function_evaluates_as_flaxs(ours, theirs):
     ]
     assert str(programs[0]) == str(programs[1])
     assert "HIGHEST" in str(programs[0])
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(flaxnoise.linen, nn), (flaxnoise.nnx, nnx)])
+def test_long_sequences_drop_the_same_weights_without_forming_them(ours, theirs):
+    length = 512
+    q, k, v = (array(1, length, 2, 4, seed=i) for i in range(3))
+    bias, causal = array(1, 1, length, length), ours is flaxnoise.nnx
+    shared = {"bias": bias, **({"is_causal": True} if causal else {})}
+    weights = theirs.dot_product_attention_weights if theirs is nn else nnx_attention
+    weights = getattr(weights, "dot_product_attention_weights", weights)(q, k, **shared)
+    weights = flaxnoise.attention_dropout(KEY, weights, 0.3, broadcast_dropout=True)
+    expected = jnp.einsum("...hqk,...khd->...qhd", weights, v)
+
+    def attend(q):
+        return ours.dot_product_attention(q, k, v, dropout_rng=KEY, dropout_rate=0.3, **shared)
+
+    (draw,) = {draw.function for draw in flaxnoise.dropouts(attend, q)}
+    assert draw == "dot_product_attention"
+    # Sums over the length, in another order, of weights that add up to about 1 by values below 4.
+    np.testing.assert_allclose(attend(q), expected, rtol=0, atol=length * 2.0**-22)
