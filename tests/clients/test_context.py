@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,8 @@ def attend(x, rate=0.3):
 
 def state() -> tuple[object, ...]:
     """All that the context touches in Flax."""
-    return linen_attention.random, nnx_attention.random, nnx.Dropout.__call__
+    modules: tuple[Any, ...] = (linen_attention, nnx_attention)
+    return *(module.random for module in modules), nnx.Dropout.__call__
 
 
 def test_nothing_is_left_behind():

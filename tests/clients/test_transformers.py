@@ -29,7 +29,7 @@ SMALL = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 3, "v
 
 
 def bert():
-    from transformers import BertConfig, FlaxBertModel
+    from transformers import BertConfig, FlaxBertModel  # pyright: ignore[reportMissingImports]
 
     config = BertConfig(**SMALL, intermediate_size=48, max_position_embeddings=16)
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.1
@@ -37,7 +37,7 @@ def bert():
 
 
 def gpt2():
-    from transformers import FlaxGPT2Model, GPT2Config
+    from transformers import FlaxGPT2Model, GPT2Config  # pyright: ignore[reportMissingImports]
 
     config = GPT2Config(n_embd=24, n_layer=1, n_head=3, vocab_size=99, n_positions=16)
     return FlaxGPT2Model(config, seed=0, input_shape=(1, 7))

@@ -54,13 +54,13 @@ def test_a_new_layer_is_its_fields_and_a_function():
 
 
 class NnxUsers(flaxnoise.nnx.Dropout):
-    units: int
+    units: int  # pyright: ignore[reportGeneralTypeIssues]  # nnx makes no __init__ of fields
 
     def __init__(self, units: int, *, rngs: nnx.Rngs):
         super().__init__(0.3, rngs=rngs)
         self.units = units
 
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: jax.Array) -> jax.Array:  # pyright: ignore[reportIncompatibleMethodOverride]
         return super().__call__(inputs)[:, : self.units]
 
 
@@ -68,7 +68,7 @@ class LinenUsers(flaxnoise.linen.Dropout):
     units: int = 7
 
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: jax.Array) -> jax.Array:  # pyright: ignore[reportIncompatibleMethodOverride]
         return super().__call__(nn.Dense(self.units)(inputs))
 
 

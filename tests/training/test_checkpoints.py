@@ -72,9 +72,7 @@ def test_an_nnx_run_goes_on_with_its_streams(implementation: str, tmp_path: Path
 def words(state: Any) -> Any:
     """Keys as their words, so that all leaves are arrays of numbers."""
     return jax.tree.map(
-        lambda x: (
-            jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x
-        ),
+        lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x,
         nnx.as_pure(state),
     )
 
