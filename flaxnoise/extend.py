@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments as arguments
+from flaxnoise.affine import draw as _draw
 from flaxnoise.functional.certain import same_for_every_key as same_for_every_key
 from flaxnoise.functional.formula import apply as apply
 from flaxnoise.functional.formula import bernoulli as bernoulli
@@ -32,4 +33,4 @@ def draw(kind: str, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         >>> bool((n == flaxnoise.random.normal(key, (33, 129))).all())
         True
     """
-    return apply(kind, key, jnp.zeros(shape), (), a=1.0, d=1.0)
+    return _draw(kind, arguments.single_key("draw", key), tuple(shape), jnp.float32)

@@ -25,7 +25,11 @@ def of_two_keys(name: str, given: Mapping[str, Any]) -> tuple[jax.Array, jax.Arr
     """A function's results, or its gradients where noise acts on these alone."""
     function = getattr(flaxnoise, name)
     takes = inspect.signature(function).parameters
-    options = {each: value for each, value in {**ORDINARY, **given}.items() if each in takes}
+    options = {
+        each: value
+        for each, value in {**ORDINARY, **given}.items()
+        if each in takes and takes[each].default is not True  # drop_path's scale is a flag
+    }
     (x_name,) = {"x", "ids", "weights"} & set(takes)
     x = jnp.arange(X.size).reshape(X.shape) if x_name == "ids" else X
 
