@@ -1,4 +1,4 @@
-"""Sets the formula in the first line of a docstring as mathematics, in MathML that needs no script.
+"""Docstrings as they are read by Sphinx: formulas as MathML, which needs no script, and marks escaped.
 
 A first line reads "Adds normal noise: y = x + stddev·n, n ~ N(0, 1)." What follows the last colon is
 the formula if it has an equals sign. Words that are no names of the formula stay text.
@@ -87,8 +87,14 @@ def _parameters(thing: Any) -> frozenset[str]:
         return frozenset()
 
 
-def _set_summary(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """For the event autodoc-process-docstring: changes the lines in place."""
+def _prepare(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """For the event autodoc-process-docstring: changes the lines in place.
+
+    The star of [*batch] and the bars of |x| would be marks of reStructuredText.
+    """
+    for position, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            lines[position] = re.sub(r"\*(?=\w+[,\]])|(?<!\\)\|", r"\\\g<0>", line)
     found = split_summary(lines[0]) if lines else None
     if found:
         text, formula = found
@@ -114,5 +120,5 @@ def _skip() -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Registers both with Sphinx."""
     app.add_html_math_renderer("mathml", (_visit_inline, None), (_visit_block, None))
-    app.connect("autodoc-process-docstring", _set_summary, priority=400)  # before napoleon's
+    app.connect("autodoc-process-docstring", _prepare, priority=400)  # before napoleon's
     return {"parallel_read_safe": True, "parallel_write_safe": True}

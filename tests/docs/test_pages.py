@@ -1,0 +1,31 @@
+"""The Python on every page of the site runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parents[2] / "scripts" / "docs"
+PAGES = sorted(SOURCES.rglob("*.md"))
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: Path) -> list[str]:
+    """The blocks of a page, each at the line where it stands."""
+    text = page.read_text()
+    return ["\n" * text[: found.start(1)].count("\n") + found[1] for found in BLOCK.finditer(text)]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem
+)
+def test_python_of_a_page_runs(page: Path):
+    """The blocks of a page share their names, from top to bottom."""
+    names: dict[str, object] = {}
+    for block in blocks(page):
+        exec(compile(block, page, "exec"), names)
+
+
+def test_every_guide_has_code_or_says_why_not():
+    without = {page.stem for page in PAGES if page.parent.name == "guides" and not blocks(page)}
+    assert without <= {"limits"}
