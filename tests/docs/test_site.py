@@ -14,9 +14,17 @@ import pytest
 import flaxnoise
 import flaxnoise.linen
 import flaxnoise.nnx
+import flaxnoise.optax
 import flaxnoise.testing
 
-MODULES = (flaxnoise, flaxnoise.random, flaxnoise.testing, flaxnoise.linen, flaxnoise.nnx)
+MODULES = (
+    flaxnoise,
+    flaxnoise.linen,
+    flaxnoise.nnx,
+    flaxnoise.optax,
+    flaxnoise.random,
+    flaxnoise.testing,
+)
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 # Chromium's own traffic is off, and its profile is the test's.
 FLAGS = (
@@ -33,12 +41,14 @@ FLAGS = (
 
 
 def public_names() -> set[str]:
-    """flaxnoise.dropout and so on."""
+    """flaxnoise.dropout and so on: what a package re-exports, and what a module defines."""
     return {
         f"{module.__name__}.{name}"
         for module in MODULES
         for name, value in vars(module).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
+        if not name.startswith("_")
+        and not inspect.ismodule(value)
+        and (hasattr(module, "__path__") or value.__module__ == module.__name__)
     }
 
 
