@@ -1,8 +1,9 @@
 """What a noise of your own is made of; public, and stable as the functions are.
 
 A noise is one function, which checks its arguments and names the coefficients of
-y = x·(a + b·n) + (c + d·n), n being one of the kinds of noise in flaxnoise/stream/kinds.py. README
-shows one, with its layers, whose bases are ``flaxnoise.linen.base`` and ``flaxnoise.nnx.base``.
+y = x·(a + b·n) + (c + d·n), n being one of the kinds of noise in flaxnoise/stream/kinds.py. The
+guide "Adding a noise" shows one, with its layers, whose base classes are in ``flaxnoise.linen.base``
+and ``flaxnoise.nnx.base``.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""README's recipe for a new kind of noise, followed to the letter in a copy of the tree."""
+"""The recipe for a new kind of noise, followed to the letter in a copy of the tree."""
 
 import re
 import shutil
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "scripts" / "docs" / "guides" / "adding_a_noise.md"
 # What goes over the tables: docstrings and rows, ends, dtypes, errors, shared noise, both layers.
 SUITE = (
     "tests/functions/test_table.py",
@@ -33,7 +34,7 @@ def follow(recipe: str, tree: Path) -> None:
         at = len(lines)
         for step in steps:
             if step.startswith(" "):
-                assert lines.count(step[1:]) == 1, f"README's recipe: {name} lacks {step[1:]!r}"
+                assert lines.count(step[1:]) == 1, f"the recipe: {name} lacks {step[1:]!r}"
                 at = lines.index(step[1:]) + 1
             else:
                 assert step.startswith("+")
@@ -47,7 +48,7 @@ def test_a_new_kind_of_noise_by_the_recipe_has_a_green_suite(tmp_path: Path):
         ignored = shutil.ignore_patterns("__pycache__", "aot", "bench", "demo", "training")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (recipe,) = re.findall(r"^```diff\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    (recipe,) = re.findall(r"^```diff\n(.*?)^```", RECIPE.read_text(), re.M | re.S)
     follow(recipe, tmp_path)
     for command in (
         ["ruff", "check", "-q", "flaxnoise", "tests/support"],

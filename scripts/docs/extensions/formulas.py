@@ -28,7 +28,11 @@ SYMBOLS = {
     "½": r"\tfrac{1}{2}",
 }
 NAMES = {"keep", "rate", "scale", "stddev", "kernel", "bias", "weight", "weights", "branch"}
-FUNCTIONS = {"exp": r"\exp ", "sigmoid": r"\operatorname{sigmoid}", "softmax": r"\operatorname{softmax}"}
+FUNCTIONS = {
+    "exp": r"\exp ",
+    "sigmoid": r"\operatorname{sigmoid}",
+    "softmax": r"\operatorname{softmax}",
+}
 _TOKEN = re.compile(r"√\(|√|\^\(|\^-?\d+|[A-Za-z_]+|\s+|.", re.DOTALL)
 
 
