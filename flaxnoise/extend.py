@@ -2,8 +2,8 @@
 
 A noise is one function, which checks its arguments and names the coefficients of
 y = x·(a + b·n) + (c + d·n), n being one of the kinds of noise in flaxnoise/stream/kinds.py. The
-guide "Adding a noise" shows one, with its layers, whose base classes are in ``flaxnoise.linen.base``
-and ``flaxnoise.nnx.base``.
+guide "Adding a noise" shows one, with its layers. The base classes of layers are in
+``flaxnoise.linen.base`` and ``flaxnoise.nnx.base``.
 """
 
 import jax

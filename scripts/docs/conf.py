@@ -1,9 +1,6 @@
 """Sphinx' settings for the site; `bash scripts/docs.sh` builds it into out/docs."""
 
-import importlib
-import inspect
 import pathlib
-import re
 import sys
 
 HERE = pathlib.Path(__file__).parent

@@ -1,7 +1,7 @@
-"""Docstrings as they are read by Sphinx: formulas as MathML, which needs no script, and marks escaped.
+"""Prepares docstrings for Sphinx: sets formulas as MathML, which needs no script.
 
-A first line reads "Adds normal noise: y = x + stddev·n, n ~ N(0, 1)." What follows the last colon is
-the formula if it has an equals sign. Words that are no names of the formula stay text.
+A first line reads "Adds normal noise: y = x + stddev·n, n ~ N(0, 1)." What follows the last colon
+is the formula if it has an equals sign. Words that are not names in the formula stay text.
 """
 
 import inspect
