@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from flaxnoise import arguments, functional
 from flaxnoise.functional.certain import is_certain
@@ -74,9 +73,9 @@ def apply_dropout(
 
 
 def number(value: Any) -> Any:
-    """The number in a NumPy or JAX scalar that is known; everything else as it is."""
+    """The number in a NumPy or JAX scalar on the host; everything else as it is."""
     is_scalar = isinstance(value, np.ndarray | jax.Array) and value.ndim == 0
-    return value if not is_scalar or isinstance(value, Tracer) else value.item()
+    return value.item() if is_scalar and arguments.on_host(value) else value
 
 
 def _rate(owner: str, value: Any) -> None:

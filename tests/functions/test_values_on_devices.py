@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 import flaxnoise
+import flaxnoise.linen
+import flaxnoise.nnx
 from calls import CALLS, public
 from cases import KEY, array
 from closeness import assert_same_bits
@@ -59,6 +61,13 @@ def test_those_on_the_host_are():
 
 def test_protected_ids_on_an_accelerator_are_not_fetched(on_gpu: None):
     flaxnoise.token_dropout(KEY, jnp.arange(6), 0.5, mask_id=3, protected=jnp.arange(2))
+
+
+def test_layers_do_not_fetch_them_either(on_gpu: None):
+    rate = unreadable(0.3)
+    layer = flaxnoise.linen.Dropout(rate)
+    jax.eval_shape(lambda: layer.apply({}, X, deterministic=False, rng=KEY))
+    jax.eval_shape(lambda: flaxnoise.nnx.Dropout(rate)(X, key=KEY))
 
 
 def test_what_is_not_checked_counts_as_documented(monkeypatch: pytest.MonkeyPatch):
