@@ -39,7 +39,8 @@ def section(records: Sequence[Record], source: str) -> str:
     """
     if not records:
         return "Not measured yet: `python -m bench all --output bench/results/cpu.jsonl` does.\n"
-    tables = [*layers(records), *models(records), *keys(records), *compile_time(records)]
+    suites = (layers, models, attention, keys, compile_time)
+    tables = [line for suite in suites for line in suite(records)]
     runs = results.of(records, "run")
     return "\n".join([*tables, *footnote(runs, source), ""])
 
@@ -80,6 +81,31 @@ def models(records: Sequence[Record]) -> list[str]:
         text + f"{_threads(own[0])}; in brackets CPU time relative to no dropout:",
         "",
         *grid("model", own, lambda r: r["work"], _name, _relative_to_none(records, own)),
+    ]
+
+
+def attention(records: Sequence[Record]) -> list[str]:
+    works = ("attention with dropout", "attention")
+    own = results.of(records, suite="attention", dtype="float32", work=works)
+    if not own:
+        return []
+
+    def cell(record: Record) -> str:
+        text = number(record, records, 1e3, ".1f")
+        memory = f", {record['temporary'] / 2**20:.0f} MiB" if "temporary" in record else ""
+        return text and text + memory
+
+    return [
+        f"Attention of 4 heads of 64, milliseconds of wall time and temporary memory, "
+        f"{_threads(own[0])}:",
+        "",
+        *grid(
+            "length",
+            own,
+            lambda r: f"{r['shape'][1]}, {DIRECTIONS[r['direction']]}",
+            lambda r: results.name(r) + ", no dropout" * (r["work"] == "attention"),
+            cell,
+        ),
     ]
 
 

@@ -74,6 +74,18 @@ def test_the_section_is_made_of_the_records(made_up: Records):
     assert "empty because" not in text
 
 
+def test_attention_has_times_and_memory_by_length(made_up: Records):
+    about = {"suite": "attention", "threads": 2}
+    run = results.of(made_up, "run", suite="models")[0] | about
+    step = results.of(made_up, suite="models", library="flaxnoise")[0] | about
+    step |= {"work": "attention with dropout", "variant": "cpu", "direction": "forward"}
+    records = [run, step | {"shape": [1, 2048, 4, 64], "temporary": 26 << 20}]
+    text = readme.section(records, "made_up.jsonl")
+    assert "| length | flaxnoise (cpu) |" in text
+    assert "| 2048, forward | 104.0, 26 MiB |" in text
+    assert "| 2048, forward |  |" in readme.section([run | {"load": 2.0}, records[1]], "a.jsonl")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
