@@ -8,7 +8,7 @@
 #            name then ends in it: .venv-3.12-jax-0.11.2.
 
 setup() {
-  local extra=$1 python=${PYTHON:-python3} version print_version made installed jax=${JAX_VERSION:-}
+  local extra=$1 python=${PYTHON:-python3} version print_version made modules installed jax=${JAX_VERSION:-}
   print_version='import sys; print("%d.%d" % sys.version_info[:2])'
   version=$("$python" -c "$print_version") || stop "$python does not run. Name another: PYTHON=python3.12"
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -31,7 +31,9 @@ setup() {
     echo "$made" >"$venv/.made"
   fi
 
-  installed=$(fingerprint "$python" "$venv" pyproject.toml flaxnoise/backends/cpu/cpp)
+  # The names of all modules: an editable installation knows where each was.
+  modules=$(find flaxnoise -name '*.py' | LC_ALL=C sort)
+  installed=$(fingerprint "$python" "$venv $modules" pyproject.toml flaxnoise/backends/cpu/cpp)
   if [[ $installed != "$(cat "$venv/.installed-$extra" 2>/dev/null)" ]]; then
     echo "setup: installing flaxnoise[$extra] into $venv (minutes the first time)"
     rm -f "$venv/.installed-$extra"
