@@ -13,6 +13,7 @@ from flaxnoise.functional.attention.blockwise import attend
 from flaxnoise.functional.attention.checks import OWNER
 from flaxnoise.functional.attention.plan import HIGH, Given, Plan
 from flaxnoise.functional.attention.shards import origin, per_shard
+from flaxnoise.functional.attention.tiles import precision
 from flaxnoise.functional.formula import bernoulli
 
 
@@ -146,7 +147,7 @@ def _attention(
     first, plan = origin(plan, arrays[0], arrays[1].shape[1], key_shard, rank)
     given = given._replace(origin=first)
     if plan.drops:
-        threshold, keep_scale = bernoulli(rate, dtype=jnp.dtype(jnp.float32))
+        threshold, keep_scale = bernoulli(rate, dtype=precision(arrays[0].dtype))
         given = given._replace(
             words=arguments.key_words(key), threshold=threshold, keep_scale=keep_scale
         )
