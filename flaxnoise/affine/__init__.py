@@ -1,6 +1,6 @@
-"""The primitive and its rules; importing this package registers them.
+"""The affine primitive and what functions and random draws are built from.
 
-What functions, and the noise as values, are made of.
+Importing this package registers the rules of the primitive with jax.
 """
 
 from flaxnoise.affine import batching, differentiation, lowering

@@ -1,4 +1,4 @@
-"""vmap: one more batch dimension in front of every operand."""
+"""The batching rule: vmap adds a batch dimension in front of every operand."""
 
 from typing import Any
 

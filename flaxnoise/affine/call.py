@@ -1,4 +1,4 @@
-"""The way to the primitive: ``apply`` for functions of x, ``draw`` for noise as values."""
+"""Calls of the primitive: ``apply`` for functions of x, ``draw`` for the noise itself."""
 
 from typing import Any, NamedTuple
 
@@ -12,12 +12,15 @@ from flaxnoise.backends.choice import forced_backend
 
 
 class Place(NamedTuple):
-    """Where n's elements are, and what is forced: for rules that run later.
+    """The location of n in a global array, and the forced backend.
+
+    Both come from context managers. Custom derivative rules, which are traced after these have
+    been left, keep them in this tuple.
 
     Attributes:
-        start: linear index of the first element, as (low, high) words; 0 if there is none.
-        whole: shape of the array that n is a part of, where it is one.
-        backend: the one that is forced.
+        start: linear index of the first element, as (low, high) words; None stands for 0.
+        whole: shape of the global array if n is a shard, else None.
+        backend: name of the forced backend, or None.
     """
 
     start: jax.Array | None = None
@@ -26,11 +29,11 @@ class Place(NamedTuple):
 
 
 def here(shape: tuple[int, ...], shared: tuple[int, ...] = ()) -> Place:
-    """The place of n as ``local_shard`` and ``backend`` around the call say.
+    """The location and backend that ``local_shard`` and ``backend`` around the call set.
 
     Args:
         shape: dimensions of n on this device.
-        shared: those along which the noise is shared, so that no sharding concerns them.
+        shared: dimensions along which the noise is shared, and n therefore is not sharded.
     """
     return Place(*located(shape, shared), forced_backend())
 
@@ -44,15 +47,15 @@ def draw(
     threshold: jax.Array | None = None,
     place: Place | None = None,
 ) -> jax.Array:
-    """n itself.
+    """Draws n.
 
     Args:
-        kind: which noise.
-        key: one key, or its words.
-        shape: of n.
-        dtype: of the result.
-        threshold: for kinds that drop; broadcasts to the shape.
-        place: of n, by default that around the call.
+        kind: name of the kind of noise.
+        key: a single key, or its words.
+        shape: shape of n.
+        dtype: dtype of the result.
+        threshold: for kinds that drop; broadcasts to shape.
+        place: location of n; by default that of ``here``.
     """
     operands = {"key": arguments.key_words(key)}
     if threshold is not None:
@@ -72,12 +75,12 @@ def apply(
     """y = x·(a + b·n) + (c + d·n).
 
     Args:
-        kind: which noise.
-        key: one key, or its words.
-        x: floating or complex.
+        kind: name of the kind of noise.
+        key: a single key, or its words.
+        x: floating or complex array.
         shared: dimensions along which the noise is shared.
-        place: of n, by default that around the call.
-        **operands: a, b, c, d and the threshold; they broadcast to x.
+        place: location of n; by default that of ``here``.
+        **operands: any of a, b, c, d and threshold; they broadcast to x.
     """
     shape = reduced(x, shared)
     aligned = {
@@ -89,12 +92,12 @@ def apply(
 
 
 def reduced(x: jax.Array, shared: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of noise that is shared along some dimensions of x."""
+    """x's shape with size 1 in the dimensions along which the noise is shared."""
     return tuple(1 if axis in shared else size for axis, size in enumerate(x.shape))
 
 
 def precision(x: jax.Array) -> jnp.dtype:
-    """float64 for 64-bit parts, else float32: what the formula is computed in."""
+    """The dtype of the computation: float64 for float64 and complex128, else float32."""
     return jnp.dtype(jnp.float64 if x.dtype in (jnp.float64, jnp.complex128) else jnp.float32)
 
 
@@ -112,5 +115,5 @@ def _at(
 
 
 def _aligned(value: jax.Array, rank: int) -> jax.Array:
-    """With dimensions of size 1 in front, up to a rank."""
+    """The value with leading dimensions of size 1, up to a rank."""
     return value.reshape((1,) * (rank - value.ndim) + value.shape)

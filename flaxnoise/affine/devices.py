@@ -1,7 +1,8 @@
-"""The devices that a program is for, as far as jax tells them to the lowering of a primitive.
+"""A primitive that makes jax pass a program's devices to lowering rules.
 
-It does so where a program has a primitive of a certain private list. ``asks_devices_p``, which does
-nothing, is on it: it stands before a call whose kernel would end the process on some devices.
+jax passes them if the program contains a primitive of a private set. ``asks_devices_p`` is an
+identity in that set. It is bound before a call whose kernel would abort the process on some
+devices, so that the backend can check the devices and refuse.
 """
 
 import jax
@@ -21,7 +22,7 @@ mlir.register_lowering(asks_devices_p, lambda ctx, key: [key])
 
 
 def asks_devices(key: jax.Array) -> jax.Array:
-    """The key; in a program with it, jax tells the devices."""
+    """The key, unchanged; lowering rules of the program then get its devices."""
     return asks_devices_p.bind(key)
 
 

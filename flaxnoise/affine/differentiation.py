@@ -1,4 +1,7 @@
-"""Derivatives: linear in x and in (a, b, c, d), so each is the primitive again, with the same n."""
+"""JVP and transpose rules.
+
+The formula is linear in x and in (a, b, c, d), so each derivative is the primitive with the same n.
+"""
 
 import operator
 from functools import reduce
@@ -39,8 +42,8 @@ def _transpose(dy: Any, *values: Any, names: tuple[str, ...], **params: Any) -> 
     if isinstance(dy, ad.Zero):
         return [ad.Zero(linear[name]) if name in linear else None for name in names]
     known = _without(operands, *linear)
-    # Else XLA may see that both passes draw the same noise, and keep it from one to the other.
-    # Two words are enough for that, and the others stay the constants that they often are.
+    # Without the barrier XLA may find that both passes draw the same noise, and store it between
+    # them. Two words are enough; the others are often constants, and stay so.
     key = known["key"]
     used = jax.lax.optimization_barrier(key[..., :2])
     known["key"] = jnp.concatenate([used, key[..., 2:]], axis=-1)
@@ -52,16 +55,16 @@ def _transpose(dy: Any, *values: Any, names: tuple[str, ...], **params: Any) -> 
 
 
 def _times_factor(v: jax.Array, operands: dict[str, Any], params: Any) -> jax.Array:
-    """v·(a + b·n): what the map does to a tangent of x, and to a cotangent."""
+    """v·(a + b·n), for a tangent of x or a cotangent of y."""
     if "b" in operands:
         return affine({**_without(operands, "c", "d"), "x": v}, **params)
-    a = operands["a"]  # no noise: left to XLA, which fuses it with its neighbours
+    a = operands["a"]  # without noise XLA fuses the product with its neighbours
     wide = _wide(v, a.dtype)
     return (wide * a.astype(wide.dtype)).astype(params["dtype"])
 
 
 def _slope(name: str, known: dict[str, Any], dy: jax.Array, aval: Any, params: Any) -> jax.Array:
-    """The cotangent of one coefficient before the sum over what it was broadcast along."""
+    """The cotangent of one coefficient, before the sum over broadcast dimensions."""
     if name in "ab":
         dy = _wide(dy, aval.dtype) * _wide(known["x"], aval.dtype)
     dy = jnp.real(dy).astype(aval.dtype)
@@ -73,12 +76,12 @@ def _slope(name: str, known: dict[str, Any], dy: jax.Array, aval: Any, params: A
 
 
 def _wide(v: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """v in the precision of a coefficient, said, as not all dtypes promote by themselves."""
+    """v in the dtype of a coefficient; explicit, as not all dtypes promote implicitly."""
     return v if jnp.issubdtype(v.dtype, jnp.complexfloating) else v.astype(dtype)
 
 
 def _trailing(y: jax.Array, batch_rank: int) -> Any:
-    """The sharding of y without its batch dimensions, where it is a part of y's type."""
+    """The sharding of y without batch dimensions, or None if y's type has none."""
     sharding = jax.typeof(y).sharding
     if sharding.mesh.empty:
         return None
@@ -86,7 +89,7 @@ def _trailing(y: jax.Array, batch_rank: int) -> Any:
 
 
 def _needed(operands: dict[str, Any]) -> dict[str, Any]:
-    """Without x where neither a nor b is there to multiply it."""
+    """The operands without x, if neither a nor b multiplies it."""
     return operands if "a" in operands or "b" in operands else _without(operands, "x")
 
 
@@ -95,12 +98,12 @@ def _without(operands: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _sum_to(value: jax.Array, aval: Any) -> jax.Array:
-    """Sums over the dimensions along which an operand of this type was broadcast."""
+    """Sums over the dimensions along which an operand of type aval was broadcast."""
     axes = tuple(
         axis for axis, size in enumerate(aval.shape) if is_one(size) and value.shape[axis] != 1
     )
     total = jnp.sum(value, axis=axes, keepdims=True, dtype=value.dtype) if axes else value
-    # On explicit axes an operand is broadcast along the devices, too.
+    # On a mesh with explicit axes an operand may also be replicated where y is sharded.
     same = jax.typeof(total).sharding == aval.sharding or aval.sharding.mesh.empty
     return total if same else jax.sharding.reshard(total, aval.sharding)
 

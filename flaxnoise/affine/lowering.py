@@ -1,4 +1,4 @@
-"""Lowering: picks the backend for the platform at hand, and traces that backend alone."""
+"""The lowering rule: chooses a backend for the platform, and traces only that backend."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def _lower(
     sharding: Any,
     **params: Any,
 ) -> Sequence[Any]:
-    del sharding  # a part of the output's type by now
+    del sharding  # already in the output's type
     call = Call.of(
         dict(zip(names, ctx.avals_in, strict=True)),
         **params,
@@ -41,7 +41,7 @@ def _lower(
     )
     chosen = choose(call, backend)
     if call.sharding == "whole" or not chosen.is_kernel:
-        # What works in place has to see whose array it is given.
+        # An in-place kernel must see which value it gets, which a shared function would hide.
         bind = _inline if chosen.is_in_place else _share
         return _lower_plain(ctx, values, lambda *arrays: bind(chosen, call, arrays))
     if call.sharding == "explicit":
@@ -53,10 +53,10 @@ def _lower(
 def _lower_plain(
     ctx: mlir.LoweringRuleContext, values: Sequence[Any], traced: Callable[..., jax.Array]
 ) -> Sequence[Any]:
-    """Lowers a function of plain arrays without a mesh.
+    """Lowers a function with types that have no mesh.
 
-    With the types of a mesh the arrays would be replicated; without, the compiler partitions the
-    call as it partitions the operands.
+    With the types of a mesh the arrays would be replicated. Without them, the compiler partitions
+    the operations to match their operands.
     """
 
     def without_mesh(*arrays: jax.Array) -> jax.Array:
@@ -76,7 +76,7 @@ def _inline(backend: Backend, call: Call, arrays: Sequence[jax.Array]) -> jax.Ar
 
 
 def _share(backend: Backend, call: Call, arrays: Sequence[jax.Array]) -> jax.Array:
-    """The same as one equation, lowered to a private function."""
+    """The same as a single equation, which is lowered to a private function."""
     return shared_p.bind(*arrays, backend=backend, call=call)
 
 
@@ -98,10 +98,11 @@ def _lower_shared(
     return mlir.lower_fun(traced, multiple_results=False)(ctx, *values)
 
 
-# Equal calls share the private function, so that a program of many layers stays short. XLA inlines
-# it, and fuses it with its neighbours.
+# Equal calls share one private function, which keeps the text of a program with many layers short.
+# XLA inlines the function and fuses it with its neighbours.
 mlir.register_lowering(shared_p, _lower_shared, inline=False)
 
-# One rule for all platforms: jax 0.10 cannot lower for several platforms what is not cacheable and
-# has one for each. Not cacheable: a kernel has to see whose array it is given, not a copy's name.
+# Not cacheable, because an in-place kernel must see which value it gets, which a cached function
+# would hide. One rule for all platforms, because jax 0.10 cannot lower a primitive with uncacheable
+# rules per platform in a program for several platforms.
 mlir.register_lowering(affine_p, _lower, cacheable=False)

@@ -1,17 +1,17 @@
-"""The one primitive: y = x·(a + b·n) + (c + d·n), with n drawn from the key inside.
+"""The affine primitive: y = x·(a + b·n) + (c + d·n), with noise n drawn from a key.
 
-Operands, by name; all but the key may be absent:
+Operands by name; all except the key are optional:
 
     key        uint32[*batch, 4]    words of the key
-    start      uint32[*batch, 2]    linear index (low, high) of the first element, of a shard
+    start      uint32[*batch, 2]    linear index (low, high) of a shard's first element
     threshold  uint32[*batch, *dims]
     x          *batch, *dims        any floating or complex dtype
     a b c d    *batch, *dims        float32, or float64 for 64-bit x
 
-Each batch dimension is 1 or the batch's size, each of dims is 1 or the output's size: so batching
-adds a dimension in front of every operand, and broadcasting needs nothing else. n itself has
-dimensions ``shape`` (after the batch dimensions of key and threshold); an absent term costs
-nothing. Without x and coefficients y = n.
+Each batch dimension of an operand is 1 or the size of the batch, each of its other dimensions 1 or
+that of the output. So batching only adds a leading dimension to every operand, and operands are
+broadcast without further rules. n has dimensions ``shape``, after the batch dimensions. Absent
+terms are not computed. Without x and coefficients, y = n.
 """
 
 import functools
@@ -48,14 +48,14 @@ def affine(
 
     Args:
         operands: arrays by the names above.
-        kind: which noise n is.
-        shape: dimensions of n, each 1 or the output's; of this shard, if it is one.
-        dtype: of the output.
-        global_shape: dimensions of the whole of n, where ``start`` says which part this is.
-        backend: a forced backend; by default the one of ``with flaxnoise.backend(…)``.
-        sharding: on explicit axes, how the output's dims are sharded where no operand says it.
-        wide: whether linear indices may exceed 32 bits; by default, whether the global shape has
-            more than 2^32 elements, or a start comes without a global shape that bounds it.
+        kind: name of the kind of noise.
+        shape: dimensions of n, or of this shard of n, each 1 or the output's.
+        dtype: dtype of the output.
+        global_shape: dimensions of the global n, if this is the shard that begins at ``start``.
+        backend: name of a forced backend; by default that of ``with flaxnoise.backend(…)``.
+        sharding: on explicit axes, the sharding of output dimensions that no operand determines.
+        wide: whether linear indices may exceed 32 bits. By default true if the global shape has
+            more than 2^32 elements, or if there is a start but no global shape.
     """
     shape = static_sizes(shape)
     if global_shape is not None:
@@ -82,7 +82,7 @@ def affine(
 
 @affine_p.def_impl
 def _run(*values: jax.Array, **params: Any) -> jax.Array:
-    # Under disable_jit the primitive still runs compiled, as each of jax's own does.
+    # Compiled under disable_jit, too, like each of jax's own primitives.
     with jax.disable_jit(False):
         return _compiled(tuple(params.items()))(*values)
 
@@ -124,9 +124,12 @@ def _abstract(
 def _sharding(
     shardings: dict[str, Any], operands: dict[str, Any], out_shape: tuple[int, ...], batch_rank: int
 ) -> jax.sharding.NamedSharding:
-    """Each dimension is sharded as in the first that has it: x, the other operands, the demand."""
+    """Shards each output dimension as the first operand that has it: x, else the others in order.
+
+    The empty name stands for the sharding that the caller asks for.
+    """
     spec: list[Any] = [None] * len(out_shape)
-    owners: dict[str, tuple[str, int]] = {}  # of each mesh axis: the operand and its dimension
+    owners: dict[str, tuple[str, int]] = {}  # mesh axis → operand and dimension that it shards
     for name in sorted(shardings, key=lambda name: name != "x"):
         own = shardings[name].spec
         if own.unreduced or own.reduced:
@@ -151,7 +154,7 @@ def _sharding(
 
 
 def _title(operand: str) -> str:
-    """An operand as messages name it."""
+    """The name of an operand in error messages."""
     titles = {"": "the output", "a": "the factor", "b": "the factor of the noise"}
     titles |= {"c": "the offset", "d": "the scale of the added noise"}
     return titles.get(operand, operand)

@@ -1,22 +1,22 @@
-"""What jax offers without promising it, each with what is lost in a version that lacks it."""
+"""Features of jax that are not in its public API, and what is lost in a version without them."""
 
 from typing import Any
 
 import jax
 from jax.interpreters import mlir
 
-# How public functions become a part of the program that calls them: while it is traced, as a flat
-# program, in which a kernel sees whose array it is given. jax 0.10 has no other way and calls it
-# True; later, True may leave it to the lowering. Lost: kernels that work in place in inner layers.
+# Public functions are inlined into the program that calls them while it is traced. An in-place
+# kernel then sees where its operand comes from. In jax 0.10 that is inline=True, which may mean
+# inlining at lowering in later versions. Lost: in-place kernels in inner layers.
 _INLINE: Any = getattr(jax, "Inline", None)
 FLAT: Any = getattr(_INLINE, "JAX_EARLY", True)
 
 
 def primitives_that_need_devices() -> set[Any] | None:
-    """jax's list of the primitives that are told the devices when they are lowered.
+    """jax's set of primitives whose lowering rules get the program's devices.
 
-    Lost: kernels on meshes with automatic axes (``partition_kernels``), and the devices by which
-    mosaic_gpu refuses, for which FLAXNOISE_CUDA_CAPABILITY stands in.
+    Lost: kernels on meshes with automatic axes (``partition_kernels``), and the devices that
+    mosaic_gpu checks; it then relies on FLAXNOISE_CUDA_CAPABILITY or the local GPUs.
     """
     try:
         from jax._src.dispatch import prim_requires_devices_during_lowering
@@ -26,7 +26,7 @@ def primitives_that_need_devices() -> set[Any] | None:
 
 
 def told_devices(ctx: mlir.LoweringRuleContext) -> tuple[Any, ...]:
-    """The devices that the program at hand is for, or none if jax does not tell.
+    """The devices that a program is compiled for; empty if jax does not pass them.
 
     Lost: as for ``primitives_that_need_devices``.
     """
@@ -40,14 +40,15 @@ def told_devices(ctx: mlir.LoweringRuleContext) -> tuple[Any, ...]:
 def is_exported(ctx: mlir.LoweringRuleContext) -> bool:
     """Whether the program is exported.
 
-    Lost: the cpu backend, as an exported program must not depend on this machine's library.
+    Lost: the cpu backend. Every program counts as exported, and an exported program must not depend
+    on a library of this machine.
     """
     parameters = getattr(ctx.module_context, "lowering_parameters", None)
     return getattr(parameters, "for_export", True)
 
 
 def platform(ctx: mlir.LoweringRuleContext) -> str:
-    """The platform that a program is for; "several" for more than one.
+    """The platform that a program is compiled for; "several" for more than one.
 
     Lost: all backends but xla.
     """
@@ -56,18 +57,18 @@ def platform(ctx: mlir.LoweringRuleContext) -> str:
 
 
 def varying_axes(value: jax.Array) -> frozenset[str]:
-    """Manual mesh axes of shard_map that a value varies over.
+    """The manual mesh axes of shard_map that a value varies over.
 
-    Lost: shard_map with check_vma, where operands vary over different axes (``fold_in_axes``).
+    Lost: shard_map with check_vma if operands vary over different axes (``fold_in_axes``).
     """
     axes = getattr(jax.typeof(value), "manual_axis_type", None)
     return getattr(axes, "varying", frozenset())
 
 
 def weakly_typed_as(y: jax.Array, x: jax.Array) -> jax.Array:
-    """y, weakly typed if x is and has the same dtype: float32 that gives way to bfloat16.
+    """y, weakly typed if x is and both have the same dtype.
 
-    Lost: y is strongly typed.
+    Lost: y is strongly typed, and float32 then does not yield to bfloat16 in promotion.
     """
     if not jax.typeof(x).weak_type or x.dtype != y.dtype:
         return y

@@ -1,4 +1,4 @@
-"""Shards inside shard_map: the part of a global array that a device holds, and its noise."""
+"""Shards inside shard_map: their location in the global array, and so their noise."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -16,20 +16,20 @@ _spec = jax.make_user_context(default_value=None)
 
 @contextlib.contextmanager
 def local_shard(spec: PartitionSpec) -> Iterator[None]:
-    """Gives the arrays of a shard_map the noise of the global array that they are shards of.
+    """Gives each shard inside a shard_map its part of the global array's noise.
 
-    For use inside a function under jax.shard_map. Without it, each device takes its shard for a
-    whole array, and every shard gets the same noise under the same key.
+    For use inside a function under jax.shard_map. Without it, each device treats its shard as a
+    whole array, and all shards get the same noise under the same key.
 
     Args:
-        spec: how the global arrays are sharded, as in shard_map's in_specs; for the leading
-            dimensions of every x inside. Any dimension may be sharded, those of space in
-            ``drop_block`` included. Weights with noise (``noisy_dense``, ``WeightNoise``) count as
-            replicated, and ``residual_drop_path`` raises.
+        spec: sharding of the leading dimensions of every x inside, as in shard_map's in_specs. Any
+            dimension may be sharded, including the spatial dimensions of ``drop_block``. Noisy
+            weights (``noisy_dense``, ``WeightNoise``) count as replicated, and
+            ``residual_drop_path`` raises.
 
     Raises:
-        TypeError: spec is no PartitionSpec.
-        ValueError: raised by the functions inside, where x has fewer dimensions than the spec.
+        TypeError: spec is not a PartitionSpec.
+        ValueError: raised by the functions inside if x has fewer dimensions than the spec.
 
     Example:
         >>> from jax.sharding import PartitionSpec as P
@@ -49,25 +49,26 @@ def local_shard(spec: PartitionSpec) -> Iterator[None]:
 
 @contextlib.contextmanager
 def whole_arrays() -> Iterator[None]:
-    """Inside of ``local_shard``: for arrays that every device has whole, such as weights."""
+    """Suspends ``local_shard``, for arrays that are replicated on every device, such as weights."""
     with _spec(None):
         yield
 
 
 def is_shard() -> bool:
-    """Whether ``local_shard`` is around this."""
+    """Whether the call is inside ``local_shard``."""
     return _spec.value is not None
 
 
 def fold_in_axes(key: jax.Array, axes: str | Sequence[str]) -> jax.Array:
-    """Folds the position along mesh axes into a key: different noise there, the same elsewhere.
+    """Folds a device's position along mesh axes into a key.
 
-    For use inside a function under jax.shard_map. With the data-parallel axes, each rank gets noise
-    of its own and the ranks of one tensor-parallel group share it.
+    For use inside a function under jax.shard_map. Noise then differs along these axes and is the
+    same along all others: with the data-parallel axes, each data-parallel rank gets its own noise,
+    and the ranks of one tensor-parallel group share it.
 
     Args:
         key: a jax.random key.
-        axes: names of mesh axes.
+        axes: name of a mesh axis, or several names.
 
     Returns:
         A key.
@@ -94,11 +95,11 @@ def fold_in_axes(key: jax.Array, axes: str | Sequence[str]) -> jax.Array:
 def located(
     shape: tuple[int, ...], shared: Sequence[int] = ()
 ) -> tuple[jax.Array | None, tuple[int, ...] | None]:
-    """(start, global shape) of n, as ``local_shard`` around the call says; None outside of it.
+    """(start, global shape) of n according to ``local_shard``; None outside of it.
 
     Args:
         shape: dimensions of n on this device.
-        shared: those along which the noise is shared, and which therefore are not sharded.
+        shared: dimensions along which the noise is shared, and n therefore is not sharded.
     """
     axes = _sharding_axes(shape)
     if axes is None:
@@ -111,16 +112,16 @@ def located(
 
 
 def shard_of(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[jax.Array | int, ...]] | None:
-    """The global shape of an array and where this device's shard of it begins.
+    """The global shape of an array, and the offset of this device's shard in it.
 
-    For functions whose noise has another shape than x, such as DropBlock.
+    For functions whose noise has a different shape than x, such as DropBlock.
 
     Args:
-        shape: of the shard.
+        shape: shape of the shard.
 
     Returns:
-        The global shape and, for each dimension, the offset of the shard, a traced int32 where the
-        dimension is sharded and 0 elsewhere. None outside of ``local_shard``.
+        The global shape and the shard's offset in each dimension: a traced int32 if the dimension
+        is sharded, else 0. None outside of ``local_shard``.
     """
     axes = _sharding_axes(shape)
     if axes is None:
@@ -136,12 +137,12 @@ def shard_of(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[jax.Array |
 def first_index(
     shape: Sequence[int], whole: Sequence[int], axes: Sequence[tuple[str, ...]]
 ) -> jax.Array:
-    """uint32[2], the linear index at which this device's shard starts, as (low, high) words.
+    """uint32[2], the linear index of the first element of this device's shard, as (low, high).
 
     Args:
         shape: dimensions of n on each device.
-        whole: dimensions of n in the global array.
-        axes: for each dimension, the mesh axes that it is sharded over.
+        whole: dimensions of the global n.
+        axes: the mesh axes over which each dimension is sharded.
     """
     with jax.enable_x64(True):
         offsets = [
@@ -155,8 +156,8 @@ def linear_index(offsets: Sequence[jax.Array | int], whole: Sequence[int]) -> ja
     """uint32[2], the row-major linear index of an element, as (low, high) words.
 
     Args:
-        offsets: the element's position in each dimension.
-        whole: the dimensions.
+        offsets: position of the element in each dimension.
+        whole: dimensions of the array.
     """
     with jax.enable_x64(True):
         index = jnp.zeros((), jnp.uint64)
@@ -169,7 +170,7 @@ def linear_index(offsets: Sequence[jax.Array | int], whole: Sequence[int]) -> ja
 
 
 def _sharding_axes(shape: Sequence[int]) -> list[tuple[str, ...]] | None:
-    """For each dimension, the mesh axes that ``local_shard`` says it is sharded over."""
+    """The mesh axes over which ``local_shard`` shards each dimension; None outside of it."""
     spec = _spec.value
     if spec is None:
         return None

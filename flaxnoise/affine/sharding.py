@@ -1,9 +1,9 @@
 """Kernels on many devices: each shard draws the noise of its own elements.
 
-The compiler cannot look into a kernel. On a mesh with explicit axes the output's type says how it
-is sharded, and the kernel runs under shard_map; on one with automatic axes the partitioner decides,
-and asks through custom_partitioning. Either way a shard runs the same primitive on its local
-arrays, with the linear index at which it starts. Nothing is communicated.
+The compiler cannot partition a kernel. On a mesh with explicit axes the output's type has a
+sharding, and the kernel runs under shard_map. On automatic axes the partitioner chooses the
+sharding and calls back through custom_partitioning. In both cases a shard runs the same primitive
+on its local arrays, with the linear index of its first element. Nothing is communicated.
 """
 
 import dataclasses
@@ -25,19 +25,18 @@ from flaxnoise.stream.index import join, split
 
 
 def partition_kernels(enable: bool = True) -> None:
-    """Lets kernels run per shard on meshes with automatic axes, where xla serves by default.
+    """Enables kernels on meshes with automatic axes, where the default backend is xla.
 
-    To be called before functions are traced; those traced before may keep xla. Has a price: a
-    program with such a kernel cannot be lowered against an AbstractMesh, and misses jax's
-    persistent compilation cache in other processes (unless
-    jax_remove_custom_partitioning_ptr_from_cache_key is set). Meshes with explicit axes and
-    shard_map need none of this: there, kernels always run per shard.
+    Call it before functions are traced; functions that are already traced may keep xla. Such a
+    program cannot be lowered against an AbstractMesh, and misses jax's persistent compilation cache
+    in other processes (unless jax_remove_custom_partitioning_ptr_from_cache_key is set). On meshes
+    with explicit axes and under shard_map, kernels always run per shard, without this call.
 
     Args:
-        enable: False returns to the default.
+        enable: False restores the default.
 
     Raises:
-        NotImplementedError: this version of jax does not tell a primitive the devices.
+        NotImplementedError: this version of jax does not pass devices to lowering rules.
 
     Example:
         >>> flaxnoise.partition_kernels()
@@ -59,9 +58,9 @@ def surroundings(ctx: mlir.LoweringRuleContext) -> Sharding:
     """How the arrays of a call are sharded.
 
     Returns:
-        "whole" on one device or where every axis is manual; "explicit" or "auto" on several
-        devices, by who decides; "mixed" where no kernel can run per shard: some axes
-        are manual or explicit and others not, or jax does not tell the devices.
+        "whole" on one device, or if every mesh axis is manual. On several devices "explicit" or
+        "auto", by the type of the mesh axes. "mixed" if no kernel can run per shard: mesh axes are
+        of different types, or jax does not pass the devices.
     """
     axes = ctx.module_context.axis_context
     if isinstance(axes, mlir.SPMDAxisContext):
@@ -73,13 +72,13 @@ def surroundings(ctx: mlir.LoweringRuleContext) -> Sharding:
     if types == {AxisType.Explicit}:
         return "explicit"
     registered = primitives_that_need_devices()
-    # The devices may be missing where a function was traced before partition_kernels.
+    # The devices are missing if the function was traced before partition_kernels was called.
     has_devices = registered is not None and affine_p in registered and axes.device_assignment
     return "auto" if has_devices and types <= {AxisType.Auto} else "mixed"
 
 
 def per_explicit_shard(call: Call, out: Any, backend: str | None) -> Callable[..., jax.Array]:
-    """The call under shard_map, sharded as the output's type says."""
+    """The call under shard_map, with the sharding of the output's type."""
     mesh, spec = out.sharding.mesh, out.sharding.spec
     specs = {name: _operand_spec(call, name, spec) for name in call.types}
     local = _on_shard(call, spec, mesh.shape, backend)
@@ -96,10 +95,11 @@ def per_explicit_shard(call: Call, out: Any, backend: str | None) -> Callable[..
 
 
 def with_divisible_axes(ctx: mlir.LoweringRuleContext) -> mlir.LoweringRuleContext:
-    """For custom_partitioning: the same devices as a mesh whose axes are of prime size.
+    """The context with a mesh of the same devices whose axes have prime sizes.
 
-    The partitioner may shard a dimension over a part of an axis, as after a reshape, and a call may
-    come without any mesh. Then custom_partitioning needs such axes to name the sharding.
+    The partitioner may shard a dimension over part of a mesh axis, for example after a reshape, and
+    a call may have no mesh at all. custom_partitioning needs axes with which it can express such
+    shardings.
     """
     axes: Any = ctx.module_context.axis_context
     mesh = axes.abstract_mesh
@@ -115,7 +115,7 @@ def with_divisible_axes(ctx: mlir.LoweringRuleContext) -> mlir.LoweringRuleConte
 
 
 def per_automatic_shard(call: Call, backend: str | None) -> Callable[..., jax.Array]:
-    """The call under custom_partitioning, sharded as the partitioner says."""
+    """The call under custom_partitioning, with the sharding that the partitioner chooses."""
 
     def whole(*values: jax.Array) -> jax.Array:
         operands = dict(zip(call.types, values, strict=True))
@@ -151,10 +151,10 @@ def per_automatic_shard(call: Call, backend: str | None) -> Callable[..., jax.Ar
 def _on_shard(
     call: Call, spec: Sequence[Any], sizes: Any, backend: str | None
 ) -> Callable[[dict[str, jax.Array]], jax.Array]:
-    """The call on one shard of an output that is sharded by a spec."""
+    """The call on one shard of an output with this PartitionSpec."""
     axes = [mesh_axes(names) for names in spec[call.batch_rank :]]
     parts = [math.prod(sizes[axis] for axis in own) for own in axes]
-    # A dimension along which the noise is shared (size 1) stays one; XLA pads uneven shards.
+    # Dimensions along which the noise is shared keep size 1. XLA pads uneven shards.
     local = tuple(
         size if size == 1 else -(-size // part)
         for size, part in zip(call.shape, parts, strict=True)
@@ -170,7 +170,7 @@ def _on_shard(
 def _bind(
     call: Call, operands: dict[str, jax.Array], shape: tuple[int, ...], backend: str | None
 ) -> jax.Array:
-    """The primitive on a part of a call, or all of it."""
+    """Binds the primitive for a call, or for a shard of it."""
     return affine(
         operands,
         kind=call.kind.name,
@@ -183,7 +183,7 @@ def _bind(
 
 
 def _started(operands: dict[str, jax.Array], first: jax.Array) -> jax.Array:
-    """uint32[*batch, 2], where a shard starts whose whole may itself be a part."""
+    """uint32[*batch, 2], the start of a shard, in an array that may itself have a start."""
     first = first.reshape((1,) * (operands["key"].ndim - 1) + (2,))
     if "start" not in operands:
         return first
@@ -193,7 +193,7 @@ def _started(operands: dict[str, jax.Array], first: jax.Array) -> jax.Array:
 
 
 def _operand_spec(call: Call, name: str, spec: Sequence[Any]) -> PartitionSpec:
-    """The output's sharding, along the dimensions that an operand has."""
+    """The sharding of an operand: the output's, in the dimensions that are not of size 1."""
     shape = call.types[name].shape
     if name in WORDS:
         shape, spec = shape[:-1], spec[: call.batch_rank]
@@ -204,7 +204,10 @@ def _operand_spec(call: Call, name: str, spec: Sequence[Any]) -> PartitionSpec:
 
 
 def _rule(call: Call) -> str:
-    """Shardy's rule: dimensions that an operand shares with the output are sharded alike."""
+    """The Shardy rule: dimensions of operands are sharded like the output's, unless of size 1.
+
+    Factors d are dimensions of the output; factors o occur in one operand only.
+    """
     rank, terms = len(call.result), []
     for position, (name, own) in enumerate(call.operands):
         shared = call.batch_rank if name in WORDS else rank
@@ -218,7 +221,7 @@ def _rule(call: Call) -> str:
 
 
 def _primes(size: int) -> list[int]:
-    """Prime factors, the smallest first."""
+    """Prime factors in ascending order."""
     factors, divisor = [], 2
     while size > 1:
         while size % divisor:

@@ -1,4 +1,4 @@
-"""Manual axes of shard_map: operands of one call must vary over the same axes."""
+"""Varying manual axes: under shard_map, all operands of a call must vary over the same axes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from flaxnoise.affine.private import varying_axes
 
 
 def unify(values: Sequence[jax.Array]) -> list[jax.Array]:
-    """Marks each value as varying over every manual axis that one of them varies over."""
+    """Marks all values as varying over every manual axis that any of them varies over."""
     axes = [varying_axes(value) for value in values]
     union = frozenset().union(*axes)
     if not union:
@@ -23,6 +23,6 @@ def unify(values: Sequence[jax.Array]) -> list[jax.Array]:
 
 
 def unified(tree: Any) -> Any:
-    """The same for the arrays of a tree."""
+    """Like ``unify``, for the leaves of a tree."""
     leaves, structure = jax.tree.flatten(tree)
     return jax.tree.unflatten(structure, unify(leaves))

@@ -1,1 +1,1 @@
-"""The stream: which random number belongs to element i of an array."""
+"""The stream: the random number that belongs to element i of an array under a key."""

@@ -1,12 +1,15 @@
-"""Which word of which block belongs to the element of a given linear index.
+"""The block and the word of the stream that an element reads, from its linear index.
 
-Elements j and j + 512 of a chunk of 1024 share a word of the kinds of 16 bits: each has one half of
-it, and the other half refines. Where 31 bits decide, which is for rates below 2^-10 or above
-1 − 2^-10, the two are correlated: by 2e-4 (measured) at rate 1e-6, by 0.02 at 1e-8. At all other
-rates 16 bits decide, and all elements are independent.
+Four consecutive elements share a block of four words. Kinds of 32 bits read one word per element.
+In kinds of 16 bits, elements j and j + 512 of a chunk of 1024 share a word: the upper 16 bits of u
+are the element's own half, the lower 16 bits are the half of its partner.
 
-An index is 64 bit, held as (low, high) uint32 words; ``high=None`` says that every index is below
-2^32, and saves the arithmetic. Four consecutive elements share a block of four words.
+The upper 16 bits of u alone decide at rates from 2^-10 to 1 − 2^-10, and all elements are
+independent. Outside of that range the lower bits may decide too, and then the two elements of a
+word are correlated: by 2e-4 (measured) at rate 1e-6, by 0.02 at 1e-8.
+
+An index has 64 bits and is held as (low, high) uint32 words. ``high=None`` means that every index
+is below 2^32, which saves the arithmetic of the upper word.
 """
 
 import jax
@@ -45,7 +48,7 @@ def half_address(
 
 
 def join(low: jax.Array, high: jax.Array) -> jax.Array:
-    """Linear indices as uint64; only right under ``jax.enable_x64(True)``, as is ``split``."""
+    """Linear indices as uint64; like ``split``, correct only under ``jax.enable_x64(True)``."""
     return low.astype(jnp.uint64) | (high.astype(jnp.uint64) << jnp.uint64(32))
 
 

@@ -1,4 +1,4 @@
-"""The kinds of noise, one row each. Every backend asks this table."""
+"""The table of the kinds of noise, one row per kind; every backend reads it."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from flaxnoise.stream import variates
 
-# The upper byte of the counter's third word, so that nothing under one key shares a block with
-# another kind. The last three derive keys from keys.
+# The upper byte of the counter's third word: under one key, different domains share no block. The
+# last three domains derive keys.
 DOMAINS = {
     "bits": 0,
     "keep": 1,
@@ -27,16 +27,18 @@ class Kind(NamedTuple):
     """A kind of noise.
 
     Attributes:
-        name: what the primitive and the C++ kernel call it.
-        domain: of the blocks that it reads.
-        reads: "half": the 16 bits of an element, refined by its partner's; "word": 32 bits of its
-            own; "pair": the two words that it shares with a neighbour.
-        map: n of what an element reads; (u, threshold), (word,) or (a, b, odd).
-        dtype: of n.
-        drops: whether there is a threshold.
+        name: its name in the primitive and in the C++ kernel.
+        domain: domain of the blocks that it reads.
+        reads: what an element reads. "half": 16 bits of its own followed by its partner's 16;
+            "word": 32 bits of its own; "pair": two words that it shares with a neighbour.
+        map: function from what is read to n: of (u, threshold) for "half", (word,) for "word",
+            (a, b, odd) for "pair".
+        dtype: dtype of n.
+        drops: whether the kind takes a threshold.
         may_be_0: whether n, as a number, may be exactly 0.
         has_root: whether the map takes a square root.
-        where_dropped: n is that of this kind where the mask of the key drops, else 0.
+        where_dropped: another kind. n is the noise of that kind where the key's mask drops the
+            element, and 0 where it keeps it.
     """
 
     name: str
@@ -53,7 +55,7 @@ class Kind(NamedTuple):
 _ROWS = (
     Kind("bits", DOMAINS["bits"], "word", lambda word: word, jnp.uint32, may_be_0=True),
     Kind("keep", DOMAINS["keep"], "half", variates.keep, jnp.bool_, drops=True),
-    # The u that is compared with thresholds, for backends that compare it themselves.
+    # u itself, for backends that compare it with the threshold outside of their kernel.
     Kind("halves", DOMAINS["keep"], "half", lambda u, _: u, jnp.uint32, may_be_0=True),
     Kind("normal", DOMAINS["normal"], "pair", variates.normal, has_root=True),
     Kind(

@@ -9,37 +9,36 @@ from flaxnoise.stream.philox import Words, philox4x32
 
 
 def counter(key: Words, block_low: jax.Array, block_high: jax.Array, domain: int) -> Words:
-    """Philox's counter of a block: (block low, block high, k2 ^ (domain << 24), k3)."""
+    """The Philox counter of a block: (block low, block high, k2 ^ (domain << 24), k3)."""
     return block_low, block_high, key[2] ^ jnp.uint32(domain << 24), key[3]
 
 
 def block_words(key: Words, block_low: jax.Array, block_high: jax.Array, domain: int) -> Words:
-    """The four words of a block: Philox of its counter under (k0, k1).
+    """The four words of each block: Philox of its counter under (k0, k1).
 
-    For noise of any number of elements, draw it with the affine primitive, whose backends are
-    faster; this is for single blocks.
+    The backends of the affine primitive are faster at drawing the noise of whole arrays.
 
     Args:
-        key: four uint32 arrays that broadcast against the block's number.
-        block_low: lower words of the numbers.
-        block_high: upper words.
+        key: four uint32 arrays that broadcast against the block numbers.
+        block_low: lower words of the block numbers.
+        block_high: upper words of the block numbers.
         domain: one of kinds.DOMAINS.
     """
-    with jax.enable_x64(True):  # for the generator's products
+    with jax.enable_x64(True):  # for Philox's 64-bit products
         return philox4x32(counter(key, block_low, block_high, domain), (key[0], key[1]))
 
 
 def draw(
     kind: Kind, key: Words, low: jax.Array, high: jax.Array | None, threshold: jax.Array | None
 ) -> jax.Array:
-    """n of the elements with linear index (low, high).
+    """n of the elements with linear indices (low, high).
 
     Args:
-        kind: which noise.
+        kind: kind of noise.
         key: four uint32 arrays that broadcast against low.
         low: lower words of the indices.
-        high: upper words, or None where all indices are below 2^32.
-        threshold: uint32, broadcasts against low; for the kinds that drop.
+        high: upper words, or None if all indices are below 2^32.
+        threshold: uint32 that broadcasts against low, for kinds that drop.
 
     Returns:
         An array of the kind's dtype.
@@ -62,17 +61,17 @@ def draw(
 
 
 def swapped(word: jax.Array) -> jax.Array:
-    """The halves of each word, exchanged."""
+    """Each word with its halves exchanged."""
     return (word << jnp.uint32(16)) | (word >> jnp.uint32(16))
 
 
 def _pick(words: Words, word: jax.Array) -> jax.Array:
-    """Selects words[word]; a chain of selects, since no backend gathers as cheaply."""
+    """words[word], by selects, which are cheaper than a gather on every backend."""
     second_pair, odd = _position(word)
     w0, w1, w2, w3 = words
     return jnp.where(second_pair, jnp.where(odd, w3, w2), jnp.where(odd, w1, w0))
 
 
 def _position(word: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(in the second pair of a block, the second of its pair)."""
+    """Whether a word is in the second pair of its block, and whether it is the second of a pair."""
     return (word & jnp.uint32(2)) != jnp.uint32(0), (word & jnp.uint32(1)) != jnp.uint32(0)

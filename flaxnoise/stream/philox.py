@@ -1,4 +1,4 @@
-"""Philox4x32-10, the counter-based generator behind every noise.
+"""Philox4x32-10, the counter-based generator of all noise.
 
 Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
@@ -18,9 +18,9 @@ ROUNDS = 10
 
 
 def multiply_u64(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(high, low) words of a 32x32 -> 64 bit product, as one product of 64-bit integers.
+    """(high, low) words of a 32x32 -> 64 bit product, computed in 64-bit integers.
 
-    Only right under ``jax.enable_x64(True)``: without it jax makes 32-bit integers of both.
+    Correct only under ``jax.enable_x64(True)``: otherwise jax converts both factors to 32 bits.
     """
     product = word.astype(jnp.uint64) * jnp.uint64(multiplier)
     return (product >> jnp.uint64(32)).astype(jnp.uint32), product.astype(jnp.uint32)
@@ -36,7 +36,8 @@ def philox4x32(
     Args:
         counter: four uint32 arrays that broadcast against each other.
         key: two uint32 arrays that broadcast against the counter.
-        multiply: the product that the compiler at hand is good at; every one gives the same words.
+        multiply: (high, low) words of a product, in the form that the compiler handles best. All
+            forms give the same words.
 
     Returns:
         Four uint32 arrays.

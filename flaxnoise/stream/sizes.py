@@ -1,4 +1,4 @@
-"""Sizes of dimensions: Python integers, or symbols in a program exported for any size."""
+"""Sizes of dimensions: Python integers, or symbols in programs exported with symbolic shapes."""
 
 import math
 import operator
@@ -9,10 +9,10 @@ import jax
 
 
 def static_sizes(shape: Iterable[Any]) -> tuple[Any, ...]:
-    """A shape with every size a Python integer, save symbolic ones.
+    """A shape whose sizes are Python integers or symbolic.
 
-    NumPy integers equal Python's and hash alike: in a jitted function's static arguments one of
-    them would serve the other's calls from the cache.
+    NumPy integers equal Python's and have the same hash, so a jitted function with such a static
+    argument would reuse the program that was traced for the other type.
 
     Raises:
         TypeError: a size is neither an integer nor symbolic.
@@ -23,17 +23,17 @@ def static_sizes(shape: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def are_known(sizes: Iterable[Any]) -> bool:
-    """Whether no size is symbolic."""
+    """Whether all sizes are known, none of them symbolic."""
     return all(isinstance(size, int) for size in sizes)
 
 
 def is_one(size: Any) -> bool:
-    """Whether a size is known to be 1, which a symbolic one never is."""
+    """Whether a size is known to be 1; a symbolic size is not."""
     return isinstance(size, int) and size == 1
 
 
 def needs_64_bits(shape: Iterable[Any]) -> bool:
-    """Whether an array may have elements whose linear index exceeds 32 bits."""
+    """Whether an array of this shape may have linear indices beyond 32 bits."""
     try:
         return math.prod(shape) > 1 << 32
     except jax.errors.InconclusiveDimensionOperation:
@@ -41,10 +41,10 @@ def needs_64_bits(shape: Iterable[Any]) -> bool:
 
 
 def broadcast_sizes(shapes: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """One shape out of several of the same rank, each dimension 1 or the result's.
+    """The broadcast of several shapes of the same rank.
 
     Raises:
-        ValueError: they do not fit each other.
+        ValueError: the shapes do not broadcast.
     """
     result = list(shapes[0])
     for shape in shapes[1:]:

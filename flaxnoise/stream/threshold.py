@@ -1,4 +1,4 @@
-"""The integer threshold that a rate stands for, and the rate that it realises."""
+"""The integer threshold of a rate, and the rate that a threshold realises."""
 
 import jax
 import jax.numpy as jnp
@@ -7,15 +7,16 @@ EVERY = 1 << 31  # a threshold of 2^31 drops every element, one of 0 none
 
 
 def threshold(rate: jax.typing.ArrayLike) -> jax.Array:
-    """T in 0…2^31 such that an element is kept where (u >> 1) ≥ T, for a rate rounded to float32.
+    """T in 0…2^31, such that an element is kept if (u >> 1) ≥ T; the rate is rounded to float32.
 
-    T = floor(rate·2^16 + ½)·2^15 where that is within 1/128 of the rate, relative to
-    min(rate, 1 − rate): then the upper 16 bits of u decide alone. Otherwise floor(rate·2^31 + ½).
-    T is 0 for rate 0 alone and 2^31 for rate 1 alone. Every step is exact.
+    T = floor(rate·2^16 + ½)·2^15 if T/2^31 is then within 1/128 of the rate, relative to
+    min(rate, 1 − rate), so that the upper 16 bits of u decide alone. Otherwise
+    T = floor(rate·2^31 + ½), at least 1 and less than 2^31. T is 0 at rate 0 only and 2^31 at rate
+    1 only. No step rounds.
 
     Args:
-        rate: share of the elements dropped, in [0, 1], of any shape; not checked: what is below
-            counts as 0, what is above and NaN as 1.
+        rate: share of the elements dropped, in [0, 1], of any shape. Not checked: values below 0
+            count as 0, values above 1 and NaN as 1.
 
     Returns:
         uint32 of rate's shape.
@@ -39,13 +40,13 @@ def realised_rate(threshold: jax.Array, dtype: jax.typing.DTypeLike = jnp.float3
 
 
 def keep_scale(threshold: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
-    """1 / P(keep) = 2^31 / (2^31 − T), and 0 where nothing is kept."""
+    """1 / P(keep) = 2^31 / (2^31 − T), or 0 if nothing is kept."""
     kept = jnp.uint32(EVERY) - threshold
     scale = jnp.asarray(EVERY, dtype) / jnp.maximum(kept, jnp.uint32(1)).astype(dtype)
     return jnp.where(kept == jnp.uint32(0), jnp.zeros((), dtype), scale)
 
 
 def _round_half_up(value: jax.Array) -> jax.Array:
-    """floor(value + ½) without the rounding of the sum."""
+    """floor(value + ½), without the rounding error of the sum."""
     down = jnp.floor(value)
     return jnp.where(value - down >= jnp.float32(0.5), down + 1, down)

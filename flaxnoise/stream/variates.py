@@ -1,7 +1,7 @@
-"""From random words to noise: keep, uniform, normal, Laplace. The same arithmetic in every backend.
+"""Maps from random words to noise, with the same arithmetic in every backend.
 
-No libm, no gathers, and only int32 → float32 conversions, so that each backend can do the same
-steps. The polynomials come from scripts/fit_polynomials.py.
+They use no libm and no gathers, and convert from int32 to float32 only, so that every backend can
+take the same steps. The polynomials come from scripts/fit_polynomials.py.
 """
 
 import jax
@@ -38,17 +38,17 @@ _BELOW_1 = 1 - 2.0**-24
 
 
 def keep(u: jax.Array, threshold: jax.Array) -> jax.Array:
-    """Keeps where the upper 31 bits of u reach the threshold."""
+    """True where the upper 31 bits of u, as an integer, are at least the threshold."""
     return (u >> jnp.uint32(1)) >= threshold
 
 
 def uniform(word: jax.Array) -> jax.Array:
-    """n = (k + ½)·2^-23 with k the upper 24 bits, signed: uniform on the open interval (−1, 1)."""
+    """n = (k + ½)·2^-23, k the upper 24 bits as a signed integer: uniform on the open (−1, 1)."""
     return (_signed(word, 8) + jnp.float32(0.5)) * jnp.float32(2.0**-23)
 
 
 def unit_uniform(word: jax.Array) -> jax.Array:
-    """u = (k + ½)·2^-23 with k the upper 23 bits: uniform on the open interval (0, 1)."""
+    """u = (k + ½)·2^-23, k the upper 23 bits: uniform on the open interval (0, 1)."""
     k = (word >> jnp.uint32(9)).astype(jnp.int32).astype(jnp.float32)
     return (k + jnp.float32(0.5)) * jnp.float32(2.0**-23)
 
@@ -56,12 +56,13 @@ def unit_uniform(word: jax.Array) -> jax.Array:
 def normal(a: jax.Array, b: jax.Array, odd: jax.Array) -> jax.Array:
     """n = √(−2 ln u)·(cos θ or sin θ), u from word a and θ from word b (Box and Muller 1958).
 
-    θ is uniform on a quarter turn around 0, on a half-integer grid; bit 1 of b swaps sine and
-    cosine and bit 0 negates both, which makes it a full turn. Never 0, never infinite, |n| ≤ 6.67.
+    The upper bits of b give an angle that is uniform on a quarter turn around 0. Bit 1 swaps sine
+    and cosine and bit 0 negates both, which extends it to a full turn. The angles are odd multiples
+    of half a step, so that n is never 0. |n| ≤ 6.67.
 
     Args:
-        a: uint32 words for the radius, 31 bits.
-        b: uint32 words for the angle, 25 bits.
+        a: uint32 words for the radius; 31 bits are used.
+        b: uint32 words for the angle; 25 bits are used.
         odd: bool; False for the first normal of a pair of words, True for the second.
     """
     t = (_signed(b, 9) + jnp.float32(0.5)) * jnp.float32(2.0**-22)
@@ -72,7 +73,7 @@ def normal(a: jax.Array, b: jax.Array, odd: jax.Array) -> jax.Array:
 
 
 def laplace(word: jax.Array) -> jax.Array:
-    """n = ∓ln u, u from the upper 31 bits as in ``normal``, negative where the lowest bit is set.
+    """n = ∓ln u, u from the upper 31 bits as in ``normal``; negative if the lowest bit is set.
 
     Density exp(−|n|)/2. Never 0, never infinite, 2^-24 ≤ |n| ≤ 22.2.
     """
@@ -92,7 +93,7 @@ def _minus_2_log(a: jax.Array) -> jax.Array:
 
 def _signed(word: jax.Array, shift: int) -> jax.Array:
     """The upper 32 − shift bits as a signed integer, in float32."""
-    # Converted, not bitcast: after a bitcast from uint32, Mosaic GPU takes int32 for unsigned.
+    # A conversion: after a bitcast from uint32, Mosaic GPU treats the int32 as unsigned.
     return (word.astype(jnp.int32) >> jnp.int32(shift)).astype(jnp.float32)
 
 
