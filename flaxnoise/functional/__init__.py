@@ -1,4 +1,4 @@
-"""Noise as pure functions of a key: arguments checked → coefficients → the affine primitive."""
+"""Noise as pure functions of a key: check arguments, compute coefficients, call the primitive."""
 
 from flaxnoise.functional.additive import laplace_noise as laplace_noise
 from flaxnoise.functional.additive import multiplicative_uniform as multiplicative_uniform

@@ -1,4 +1,4 @@
-"""Additive noise other than normal: uniform (multiplied, too), Laplace, salt and pepper."""
+"""Uniform noise (added or multiplied), Laplace noise, salt-and-pepper noise."""
 
 import functools
 from collections.abc import Sequence
@@ -37,8 +37,8 @@ def uniform_noise(
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating array of any shape.
         scale: half the width of the interval, in units of x, finite and ≥ 0; a number, or an array
-            that broadcasts to x. May be traced or learned: it has a true gradient. One that is
-            traced or on an accelerator is not checked: where it is not finite it counts as 0.
+            that broadcasts to x. May be traced or learned, and has a gradient. A value that is
+            traced or on an accelerator is not checked: elements that are not finite count as 0.
         broadcast_dims: dimensions along which the noise is shared.
 
     Returns:
@@ -68,12 +68,12 @@ def multiplicative_uniform(
 ) -> jax.Array:
     """Multiplies by uniform noise (speckle): y = x·(1 + scale·n), n ~ U(−1, 1).
 
-    The mean of y is x. n is that of ``uniform_noise`` with the same key.
+    The mean of y is x. The noise n is the same as that of ``uniform_noise`` with the same key.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating or complex array of any shape.
-        scale: relative half-width, as in ``uniform_noise``; above 1 some signs change.
+        scale: relative half-width, as in ``uniform_noise``; above 1, signs may change.
         broadcast_dims: dimensions along which the noise is shared.
 
     Returns:
@@ -101,15 +101,15 @@ def laplace_noise(
 ) -> jax.Array:
     """Adds Laplace noise: y = x + scale·n, n of density exp(−|n|)/2.
 
-    Its standard deviation is √2·scale. For robustness to heavy tails. It is no mechanism of
-    differential privacy: as every sampler in floating point, it leaves traces of x in the lowest
-    bits of y (Mironov, "On significance of the least significant bits for differential privacy",
-    CCS 2012).
+    Its standard deviation is √2·scale. Used to train for robustness to heavy tails. Not suitable
+    for differential privacy: like every floating-point sampler, it leaks information about x in the
+    lowest bits of y (Mironov, "On significance of the least significant bits for differential
+    privacy", CCS 2012).
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating array of any shape.
-        scale: mean of the noise's magnitude in units of x, as in ``uniform_noise``.
+        scale: mean of |y − x|, in units of x; otherwise as in ``uniform_noise``.
         broadcast_dims: dimensions along which the noise is shared.
 
     Returns:
@@ -137,20 +137,21 @@ def salt_and_pepper_noise(
     *,
     broadcast_dims: int | Sequence[int] = (),
 ) -> jax.Array:
-    """Replaces a share of the elements by low or high, half of it each; the others stay x.
+    """Replaces a share of the elements, half of them by low and half by high.
 
-    The elements replaced are those that ``dropout`` with the same key and rate drops; those that it
-    drops at half the rate, too, become low. Nothing is scaled. Rate 0 gives x.
+    The replaced elements are those that ``dropout`` drops with the same key and rate. Those that it
+    would also drop at half the rate become low, the others high. The remaining elements are not
+    scaled. Rate 0 gives x.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating array of any shape.
         rate: share of the elements replaced, in [0, 1], as in ``dropout``. Has no gradient.
         low: value of the pepper: finite; a number, or an array that broadcasts to x. May be traced
-            or learned: it has a true gradient. One that is traced or on an accelerator is not
-            checked: where it is not finite it counts as 0.
-        high: value of the salt, as ``low``.
-        broadcast_dims: dimensions along which the choice is shared.
+            or learned, and has a gradient. A value that is traced or on an accelerator is not
+            checked: elements that are not finite count as 0.
+        high: value of the salt; otherwise as ``low``.
+        broadcast_dims: dimensions along which the mask is shared.
 
     Returns:
         An array of x's shape and dtype.
@@ -212,7 +213,7 @@ def _salt_and_pepper(
     high: jax.Array,
     dims: tuple[int, ...],
 ) -> jax.Array:
-    # An element has one number: what half the rate drops, the full rate drops too.
+    # Both masks compare the same random numbers: what half the rate drops, the full rate drops too.
     whole, _ = bernoulli(rate, dtype=precision(x))
     half, _ = bernoulli(jnp.where(rate < 1, rate, 1) / 2, dtype=precision(x))
     high, low = (finite(value, precision(x)) for value in (high, low))
@@ -231,7 +232,7 @@ def _replaced(
     dims: tuple[int, ...],
     place: Place,
 ) -> jax.Array:
-    """Gives x where kept, the value where dropped."""
+    """x where kept, value where dropped."""
     words, start = drawn
     place = place._replace(start=start)
     return apply("keep", words, x, dims, place=place, threshold=drop, b=1.0, c=value, d=-value)
@@ -240,7 +241,7 @@ def _replaced(
 def _replaced_jvp(
     dims: tuple[int, ...], place: Place, primals: Any, tangents: Any
 ) -> tuple[Any, Any]:
-    # By way of c and d the gradient of value would be the difference of two sums.
+    # Differentiated through c and d, the gradient of value would be a difference of two sums.
     (drawn, x, drop, value), (_, dx, _, dvalue) = primals, tangents
     words, start = drawn
     located = place._replace(start=start)
@@ -252,7 +253,7 @@ def _replaced_jvp(
     if not isinstance(dx, SymbolicZero):
         parts.append(draw(dx, b=1.0))
     if not isinstance(dvalue, SymbolicZero):
-        # In the precision of value, so that its gradient is not summed in that of x.
+        # Cast only now, so that the gradient of value is summed in the precision of value.
         everywhere = jnp.broadcast_to(dvalue, x.shape, out_sharding=explicit_sharding(x))
         parts.append(draw(everywhere, a=1.0, b=-1.0).astype(x.dtype))
     dy = functools.reduce(jnp.add, parts) if parts else jnp.zeros_like(x)

@@ -11,7 +11,7 @@ from flaxnoise.affine import FLAT, realised_rate, threshold
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import apply, precision
 
-# α′ = −λα, the value that SELU saturates at (Klambauer et al. 2017).
+# α′ = −λα, the limit of SELU at −∞ (Klambauer et al. 2017).
 ALPHA_PRIME = -1.7580993408473766
 
 
@@ -26,10 +26,11 @@ def alpha_dropout(
     """Drops elements to SELU's saturation α′, keeping mean 0 and variance 1: y = A·z + B.
 
     z is x where kept and α′ where dropped, A = (q + α′²·q·(1 − q))^(−1/2), B = −A·(1 − q)·α′ and
-    q = P(keep). Mean 0 and variance 1 of x are those of y at every rate below 1. Rate 0 gives x,
-    rate 1 zeros, which is the limit.
+    q = P(keep). If x has mean 0 and variance 1, then so has y, at every rate below 1. Rate 0 gives
+    x; rate 1 gives zeros, the limit.
 
-    Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017; torch's AlphaDropout.
+    Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017. Equivalent to torch's
+    AlphaDropout.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
@@ -59,9 +60,9 @@ def alpha_dropout(
 
 @same_for_every_key(rate=(0, 1))
 def feature_alpha_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
-    """Drops whole feature maps to SELU's saturation: ``alpha_dropout``, one mask entry a map.
+    """Drops whole feature maps to SELU's saturation: ``alpha_dropout``, one mask entry per map.
 
-    torch's FeatureAlphaDropout, with features last.
+    Equivalent to torch's FeatureAlphaDropout with features last.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
@@ -104,7 +105,7 @@ def _alpha_dropout(
 
 @functools.partial(jax.jit, static_argnames="dtype")
 def _coefficients(rate: jax.Array, *, dtype: jnp.dtype) -> tuple[jax.Array, ...]:
-    """(threshold, A, value where dropped, what a kept element has on top of it: −A·α′)."""
+    """(threshold, A, A·α′ + B, −A·α′): b, c and d of the formula follow the threshold."""
     drop = threshold(rate)
     gone = realised_rate(drop, dtype)
     kept = 1 - gone
@@ -112,6 +113,6 @@ def _coefficients(rate: jax.Array, *, dtype: jnp.dtype) -> tuple[jax.Array, ...]
     kept = jnp.where(inside, kept, 1)
     factor = jnp.where(inside, jax.lax.rsqrt(kept * (1 + ALPHA_PRIME**2 * gone)), 0)
     dropped = jnp.where(inside, factor * ALPHA_PRIME * kept, 0)
-    # At rate 0 the sum of both must be 0 exactly, so that y is x.
+    # At rate 0, c + d must be exactly 0, so that y is x.
     change = jnp.where(gone > 0, -factor * ALPHA_PRIME, -dropped)
     return drop, factor, dropped, change

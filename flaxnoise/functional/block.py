@@ -25,13 +25,13 @@ def drop_block_1d(
 ) -> jax.Array:
     """Drops blocks of sequences and scales the rest: y = x·keep/P(keep).
 
-    ``drop_block_2d`` in one dimension of space.
+    ``drop_block_2d`` with one spatial dimension.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating or complex array [*batch, time, features].
         rate: share dropped, as in ``drop_block_2d``.
-        block_size: side of a block.
+        block_size: length of a block.
 
     Returns:
         An array of x's shape and dtype.
@@ -56,26 +56,27 @@ def drop_block_2d(
 ) -> jax.Array:
     """Drops blocks of images and scales the rest: y = x·keep/P(keep).
 
-    Each position at which a block fits into the map is hit with probability
-    γ = 1 − (1 − rate)^(f/(b·v)), where f is the number of the map's positions, b that of a block
-    and v that of the places where a block fits; a hit drops the whole block. Each image and feature
-    has blocks of its own. f/(b·v) is one over the mean number of blocks that cover a position, so
-    that the mean of log P(keep) over the map is log(1 − rate).
+    Each block that fits into the map is dropped as a whole with probability
+    γ = 1 − (1 − rate)^(f/(b·v)). Here f is the number of positions in the map, b the number of
+    positions in a block, and v the number of blocks that fit, overlapping ones included. Each image
+    and feature draws its own blocks. A position is covered by b·v/f blocks on average, so that the
+    mean of log P(keep) over the map is log(1 − rate).
 
-    γ agrees with the paper's, rate·f/(b·v), to first order in rate, but never exceeds 1, and makes
-    up for blocks that overlap: rate 1 drops all. Where a block is larger than the map, it is the
-    map. P(keep) is (1 − γ) to the power of the number of blocks that cover the position, fewer at
-    the border; dividing by it makes the mean of y x at every position, whatever the rest of the
-    batch does. (The paper divides by the share kept in the whole batch.)
+    γ equals the paper's rate·f/(b·v) to first order in rate, but accounts for overlapping blocks
+    and never exceeds 1: rate 1 drops everything. Blocks larger than the map are clipped to its
+    size. P(keep) of a position is (1 − γ)^k, where k is the number of blocks that cover it, smaller
+    at the border. Dividing by it makes x the mean of y at every position, independently of the rest
+    of the batch. (The paper divides by the share kept in the whole batch.)
 
     Ghiasi et al., "DropBlock: a regularization method for convolutional networks", NeurIPS 2018.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating or complex array [*batch, height, width, features].
-        rate: share dropped, in [0, 1]; a number. May be traced; one that is traced or on an
-            accelerator is not checked: below 0 counts as 0, above 1 and NaN as 1. Has no gradient.
-        block_size: side of a block; one number or one for each dimension of space.
+        rate: share dropped, in [0, 1]; a number. May be traced. A rate that is traced or on an
+            accelerator is not checked: values below 0 count as 0, values above 1 and NaN as 1. Has
+            no gradient.
+        block_size: side of a block; one number, or one for each spatial dimension.
 
     Returns:
         An array of x's shape and dtype.
@@ -102,13 +103,13 @@ def drop_block_3d(
 ) -> jax.Array:
     """Drops blocks of volumes and scales the rest: y = x·keep/P(keep).
 
-    ``drop_block_2d`` in three dimensions of space.
+    ``drop_block_2d`` with three spatial dimensions.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating or complex array [*batch, depth, height, width, features].
         rate: share dropped, as in ``drop_block_2d``.
-        block_size: side of a block; one number or one for each dimension of space.
+        block_size: side of a block; one number, or one for each spatial dimension.
 
     Returns:
         An array of x's shape and dtype.
@@ -141,7 +142,7 @@ def _drop_block(
 
 @functools.partial(jax.jit, static_argnames="sides", inline=FLAT)
 def _blocks(key: jax.Array, x: jax.Array, rate: jax.Array, sides: tuple[int, ...]) -> jax.Array:
-    # Drawn again for the backward pass, so that no mask is kept for it.
+    # The backward pass draws the mask again instead of storing it.
     words = arguments.key_words(key)
     return jax.checkpoint(functools.partial(_multiplied, sides=sides))(words, x, rate)
 
@@ -155,7 +156,7 @@ def _multiplied(
     scale = _scale(maps, random.realised_rate(gamma), precision(x))
     factor = jnp.where(dropped, jnp.zeros((), scale.dtype), scale[..., None])
     sharding = explicit_sharding(x)
-    if sharding is not None:  # every device has drawn the noise of the whole array
+    if sharding is not None:  # the factor is replicated: each device has drawn all of it
         factor = jax.sharding.reshard(factor, sharding)
     wide = x if jnp.issubdtype(x.dtype, jnp.complexfloating) else x.astype(factor.dtype)
     part = (wide * factor.astype(wide.dtype)).astype(x.dtype)
@@ -169,8 +170,8 @@ class _Maps(NamedTuple):
     Attributes:
         local: shape on this device.
         whole: global shape.
-        offsets: where the local part begins, or None where it is the whole.
-        sides: of a block, at most those of a map.
+        offsets: position of the shard in the global array; None if it is not sharded.
+        sides: of a block, clipped to those of a map.
     """
 
     local: tuple[int, ...]
@@ -186,27 +187,27 @@ class _Maps(NamedTuple):
 
     @property
     def space(self) -> range:
-        """Dimensions of space."""
+        """The spatial axes."""
         return range(len(self.local) - 1 - len(self.sides), len(self.local) - 1)
 
     def along(self, axis: int) -> tuple[int, int, jax.Array | int, int]:
-        """Of a dimension of space: local and global size, offset, side of a block."""
+        """Local size, global size, offset and side of a block along a spatial axis."""
         offset = 0 if self.offsets is None else self.offsets[axis]
         return self.local[axis], self.whole[axis], offset, self.sides[axis - self.space[0]]
 
     @property
     def exponent(self) -> float:
-        """f/(b·v): one over the mean number of blocks that cover a position."""
+        """f/(b·v), the inverse of the mean number of blocks that cover a position."""
         sizes = [self.whole[axis] for axis in self.space]
         places = [size - side + 1 for size, side in zip(sizes, self.sides, strict=True)]
         return math.prod(sizes) / (math.prod(self.sides) * math.prod(places))
 
 
 def _dropped(maps: _Maps, key: jax.Array, gamma: jax.Array) -> jax.Array:
-    """Which positions of this device's part a block covers.
+    """Mask of the positions of this shard that a dropped block covers.
 
-    A block that is hit covers the positions up to side − 1 after its place. A shard therefore draws
-    the places of its own positions and the side − 1 before them, as far as the map has them.
+    A block extends side − 1 positions beyond its first one. A shard therefore draws for the blocks
+    that begin in it and for those that begin up to side − 1 positions before it.
     """
     drawn, places = list(maps.local), list(maps.whole)
     first = list(maps.offsets or (0,) * len(drawn))
@@ -225,7 +226,7 @@ def _dropped(maps: _Maps, key: jax.Array, gamma: jax.Array) -> jax.Array:
     window, around = [1] * len(drawn), [(0, 0)] * len(drawn)
     for axis, side in zip(maps.space, maps.sides, strict=True):
         window[axis], around[axis] = side, (side - 1, side - 1)
-    # A position is dropped if one of the places of which it is in the block is hit.
+    # A position is dropped if any block that covers it is.
     dropped = lax.reduce_window(
         ~kept, False, lax.bitwise_or, tuple(window), (1,) * len(drawn), around
     )
@@ -237,14 +238,14 @@ def _dropped(maps: _Maps, key: jax.Array, gamma: jax.Array) -> jax.Array:
 
 
 def hit_rate(rate: jax.Array, exponent: float) -> jax.Array:
-    """γ = 1 − (1 − rate)^exponent, 0 and 1 at the ends."""
+    """γ = 1 − (1 − rate)^exponent; exactly 0 at rate 0 and 1 at rate 1."""
     rate = jnp.asarray(rate, jnp.float32)
     rate = jnp.where(rate < 1, jnp.maximum(rate, 0), 1)
     return -jnp.expm1(exponent * jnp.log1p(-rate))
 
 
 def _scale(maps: _Maps, realised: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """1/P(keep) of each position of a map, 0 where nothing is ever kept."""
+    """1/P(keep) of each position of a map, 0 where P(keep) is 0."""
     cover = jnp.ones((), dtype)
     for axis in maps.space:
         size, whole, offset, side = maps.along(axis)

@@ -1,4 +1,4 @@
-"""Which numbers make a function's result the same for every key."""
+"""Argument values at which a function's result does not depend on its key."""
 
 import numbers
 from collections.abc import Callable, Mapping
@@ -10,16 +10,16 @@ _ATTRIBUTE = "same_for_every_key_at"
 
 
 def same_for_every_key(**values: tuple[float, ...]) -> Callable[[Function], Function]:
-    """Declares numbers at which a function's result does not depend on its key.
+    """Declares argument values at which a function's result does not depend on its key.
 
-    A layer of the function then works without a stream of keys, as Flax's Dropout does at rates 0
-    and 1.
+    At these values a layer of the function works without a stream of keys, as Flax's Dropout does
+    at rates 0 and 1.
 
     Args:
-        **values: by the name of an argument, the numbers; each of them alone is enough.
+        **values: values by argument name. One argument at one of its values is enough.
 
     Returns:
-        A decorator, which gives the function back with an attribute on it.
+        A decorator that sets an attribute on the function and returns the function.
     """
 
     def declare(function: Function) -> Function:
@@ -30,11 +30,11 @@ def same_for_every_key(**values: tuple[float, ...]) -> Callable[[Function], Func
 
 
 def is_certain(function: Callable[..., Any], arguments: Mapping[str, Any]) -> bool:
-    """Whether a number among the arguments makes the function's result the same for every key.
+    """Whether an argument has one of the values declared by ``same_for_every_key``.
 
     Args:
-        function: with or without a declaration.
-        arguments: by name. Arrays, traced or not, decide nothing.
+        function: a function, with or without a declaration.
+        arguments: values by argument name. Only numbers count; arrays are ignored.
     """
     return any(
         isinstance(arguments.get(name), numbers.Real) and arguments[name] in values

@@ -1,4 +1,4 @@
-"""Stochastic depth: whole rows of a residual branch dropped, with or without computing them."""
+"""Stochastic depth: drops whole rows of a residual branch, or skips computing them."""
 
 import functools
 import math
@@ -27,11 +27,11 @@ def drop_path(
 ) -> jax.Array:
     """Drops whole rows, or the whole batch, and scales the rest: y = x·keep/P(keep).
 
-    For the branch of a residual block, ``x + drop_path(key, branch(x), rate)``. One mask entry for
-    each index of dimension 0, or a single one.
+    Used on the branch of a residual block: ``x + drop_path(key, branch(x), rate)``. The mask has
+    one entry for each index of dimension 0 (mode "row") or a single entry (mode "batch").
 
-    Huang et al., "Deep networks with stochastic depth", ECCV 2016; timm's DropPath, torchvision's
-    StochasticDepth.
+    Huang et al., "Deep networks with stochastic depth", ECCV 2016. Equivalent to timm's DropPath
+    and torchvision's StochasticDepth.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
@@ -45,8 +45,8 @@ def drop_path(
 
     Raises:
         TypeError: key is not a key, x is not floating or complex, rate is not real.
-        ValueError: x has no dimensions where rows are dropped, mode is something else, rate outside
-            [0, 1] or not broadcastable to x, a batch of keys.
+        ValueError: x is a scalar in mode "row", unknown mode, rate outside [0, 1] or not
+            broadcastable to x, a batch of keys.
 
     Example:
         >>> y = x + flaxnoise.drop_path(key, jnp.tanh(x), 0.2)
@@ -62,16 +62,17 @@ def drop_path(
 
 
 def linear_rates(rate: jax.typing.ArrayLike, depth: int) -> list[jax.typing.ArrayLike]:
-    """Computes a rate for each block that grows linearly with depth: rateᵢ = rate·i/(depth − 1).
+    """Computes rates that grow linearly with depth, one per block: rateᵢ = rate·i/(depth − 1).
 
-    The first block is never dropped and the last has the full rate, as in timm and Swin.
+    The first block has rate 0 and the last the full rate, as in timm and Swin. A single block has
+    the full rate.
 
     Args:
-        rate: of the last block; a number, or a traced one.
+        rate: rate of the last block; a number, may be traced.
         depth: number of blocks.
 
     Returns:
-        The rates, of rate's own type.
+        The rates, as a list of numbers of rate's type.
 
     Raises:
         TypeError: depth is not an integer, or rate is not real.
@@ -95,19 +96,19 @@ def residual_drop_path(
     x: jax.Array,
     rate: float,
 ) -> jax.Array:
-    """Adds a branch to some rows and computes it for them alone: y = x + keep·branch(x)/P(keep).
+    """Adds a branch to random rows and computes only those: y = x + keep·branch(x)/P(keep).
 
-    The number of rows kept is static, rows − ⌈rate·rows⌉ and at least 1 below rate 1, so that the
-    branch costs that much less; which rows these are is random, every choice of them as likely. The
-    scale is rows over rows kept, so that the mean of y is x + branch(x). Rate 0 computes all rows,
-    rate 1 none.
+    The number of kept rows is static: rows − ⌈rate·rows⌉, but at least 1 at rates below 1. The
+    branch is evaluated on these rows alone, which saves its cost for the others. Every choice of
+    that many rows is equally likely. P(keep) is the number of kept rows over that of all rows, so
+    that the mean of y is x + branch(x). Rate 0 computes all rows, rate 1 none.
 
     Oquab et al., "DINOv2: learning robust visual features without supervision", TMLR 2024,
     section 5 ("efficient stochastic depth").
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
-        branch: maps rows to rows of the same shape and dtype; must treat each row independently.
+        branch: maps rows to rows of the same shape and dtype, each row independently of the others.
         x: floating or complex array, rows first.
         rate: share of the rows dropped, in [0, 1]; a number that is known while tracing.
 
@@ -141,7 +142,7 @@ def residual_drop_path(
         return x
     if kept == rows:
         return x + _branch(owner, branch, x)
-    # A random order of the rows; sorted, so that they are read and written in the order of memory.
+    # Sorted, so that the rows are read and written in memory order.
     order = jnp.argsort(random.bits(key, (rows,)))
     chosen = jnp.sort(order[:kept])
     scale = jnp.asarray(rows / kept, precision(x))
@@ -153,7 +154,7 @@ def rows_kept(rows: int, rate: float) -> int:
     """How many rows ``residual_drop_path`` computes."""
     if rate in (0, 1) or rows == 0:
         return round(rows * (1 - rate))
-    # Rounded to 6 digits first: 0.7·10 is a little above 7.
+    # Without rounding, ⌈0.07·100⌉ would be 8: the product is 7.000000000000001.
     return max(rows - math.ceil(round(rate * rows, 6)), 1)
 
 

@@ -1,4 +1,4 @@
-"""Dropout, of elements or of whole feature maps."""
+"""Dropout of elements and of whole feature maps."""
 
 import functools
 from collections.abc import Sequence
@@ -21,12 +21,14 @@ def dropout(
 ) -> jax.Array:
     """Drops elements and scales the rest: y = x·keep/P(keep), P(keep) = 1 − rate.
 
-    An element that is dropped is 0 whatever x was, inf and NaN included, and so is its gradient.
-    Rate 0 gives x itself and rate 1 zeros. The rate, as a float32, is realised to 1 part in 128
-    or better of itself and of 1 − rate, from 3e-8 to 1 − 4e-6; beyond, in steps of 2^-31, and of
-    the float32 numbers below 1. The scale is that of the realised rate
-    (``flaxnoise.random.realised_rate``), so that the mean of y is x. Equal to
+    A dropped element is 0 and has a zero gradient, even where x is inf or NaN. Rate 0 gives x
+    itself, rate 1 gives zeros. The result equals
     ``where(keep_mask(key, x.shape, rate), x·(1/P(keep)), 0)``.
+
+    The rate is rounded to float32 and then to a threshold for random integers. From 3e-8 to
+    1 − 4e-6 the realised rate deviates from the given one by at most 1/128 of min(rate, 1 − rate);
+    beyond, by the resolution of the threshold (2^-31) and of float32 near 1. P(keep) is computed
+    from the realised rate (``flaxnoise.random.realised_rate``), so that the mean of y is x.
 
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR
     2014.
@@ -35,8 +37,8 @@ def dropout(
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating or complex array of any shape.
         rate: share of the elements dropped, in [0, 1]; a number, or an array that broadcasts to x.
-            May be traced; a rate that is traced or on an accelerator is not checked: below 0 counts
-            as 0, above 1 and NaN as 1. Has no gradient.
+            May be traced. A rate that is traced or on an accelerator is not checked: values below 0
+            count as 0, values above 1 and NaN as 1. Has no gradient.
         broadcast_dims: dimensions along which the mask is shared.
 
     Returns:
@@ -63,8 +65,9 @@ def dropout(
 def spatial_dropout_1d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
     """Drops whole feature maps of sequences: ``dropout`` with a mask shared along time.
 
-    One mask entry for each sequence and feature, which is also the locked (variational) dropout of
-    recurrent networks. Keras' SpatialDropout1D, torch's Dropout1d with features last.
+    The mask has one entry for each sequence and feature; this is also the locked (variational)
+    dropout of recurrent networks. Equivalent to Keras' SpatialDropout1D and, with features last, to
+    torch's Dropout1d.
 
     Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015; Gal and
     Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks",
@@ -93,7 +96,7 @@ def spatial_dropout_1d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike)
 def spatial_dropout_2d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
     """Drops whole feature maps of images: ``dropout`` with a mask shared along height and width.
 
-    Keras' SpatialDropout2D, torch's Dropout2d with features last.
+    Equivalent to Keras' SpatialDropout2D and, with features last, to torch's Dropout2d.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
@@ -118,7 +121,7 @@ def spatial_dropout_2d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike)
 def spatial_dropout_3d(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
     """Drops whole feature maps of volumes: ``dropout`` with a mask shared along three dimensions.
 
-    Keras' SpatialDropout3D, torch's Dropout3d with features last.
+    Equivalent to Keras' SpatialDropout3D and, with features last, to torch's Dropout3d.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
@@ -152,7 +155,7 @@ def _spatial(
 def scaled_dropout(
     key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike, dims: tuple[int, ...]
 ) -> jax.Array:
-    """Dropout on arguments that were checked."""
+    """Dropout of arguments that are already checked."""
     return x if arguments.is_zero(rate) else _dropout(key, x, rate, dims)
 
 

@@ -1,4 +1,4 @@
-"""Normal noise, multiplied or added."""
+"""Multiplicative and additive normal noise."""
 
 import functools
 from collections.abc import Sequence
@@ -22,19 +22,19 @@ def gaussian_dropout(
 ) -> jax.Array:
     """Multiplies by normal noise: y = x·(1 + s·n), n ~ N(0, 1), s = √(rate/(1 − rate)).
 
-    Its mean and variance are those of dropout at the same rate, but nothing is zeroed. Rate 0 gives
-    x.
+    The result has the mean and variance of dropout at the same rate, but no element is zeroed. Rate
+    0 gives x.
 
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR
-    2014, section 10; Keras' GaussianDropout.
+    2014, section 10. Equivalent to Keras' GaussianDropout.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating or complex array of any shape.
-        rate: in [0, 1); a number, or an array that broadcasts to x. May be traced or learned: it
-            has a true gradient (at rate 0, where that is infinite, 0). A rate that is
-            traced or on an accelerator is not checked: below 0 and NaN count as 0, above 1 − 2^-24
-            as 1 − 2^-24, where s is 4096.
+        rate: in [0, 1); a number, or an array that broadcasts to x. May be traced or learned, and
+            has a gradient (0 at rate 0, where the true one is infinite). A rate that is traced or
+            on an accelerator is not checked: values below 0 and NaN count as 0, values above
+            1 − 2^-24 as 1 − 2^-24, where s is 4096.
         broadcast_dims: dimensions along which the noise is shared.
 
     Returns:
@@ -70,8 +70,8 @@ def gaussian_noise(
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating array of any shape.
         stddev: standard deviation in units of x, finite and ≥ 0; a number, or an array that
-            broadcasts to x. May be traced or learned: it has a true gradient. One that is
-            traced or on an accelerator is not checked: where it is not finite it counts as 0.
+            broadcasts to x. May be traced or learned, and has a gradient. A value that is traced or
+            on an accelerator is not checked: elements that are not finite count as 0.
         broadcast_dims: dimensions along which the noise is shared.
 
     Returns:
@@ -104,8 +104,8 @@ def masked_gaussian_noise(
 ) -> jax.Array:
     """Adds normal noise to a share of the elements: y = x + stddev·n where dropped, else x itself.
 
-    The elements that get noise are those that ``dropout`` with the same key and rate drops, and the
-    noise is that of ``gaussian_noise`` with the same key.
+    Noise goes to the elements that ``dropout`` drops with the same key and rate. It is the noise
+    of ``gaussian_noise`` with the same key.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.

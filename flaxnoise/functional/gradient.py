@@ -1,7 +1,7 @@
-"""What acts on the gradient alone: y = x forward, another gradient backward.
+"""Functions that change only the gradient: y = x forward, a different gradient backward.
 
-``gradient_noise`` and ``activity_regularization`` add to the gradient, which is not a linear map of
-a tangent: they have a reverse mode only.
+``gradient_noise`` and ``activity_regularization`` add to the cotangent, which no linear map of
+tangents corresponds to: they support reverse mode only.
 """
 
 import functools
@@ -21,26 +21,25 @@ from flaxnoise.functional.formula import finite, precision
 def stop_gradient(x: Any, where: Any = None) -> Any:
     """Returns x and stops its gradient: y = x, dy/dx = 0.
 
-    ``dropout`` at rate 1 has a zero gradient as well, but zeros as its output: stop_gradient
-    freezes what comes before it, dropout at rate 1 removes it.
+    Freezes what computes x. ``dropout`` at rate 1 has a zero gradient as well, but also outputs
+    zeros.
 
     Args:
         x: an array or a tree of arrays: dicts, lists, dataclasses, variables of linen, an nnx.State
             or nnx.Module.
-        where: what to stop; by default everything. Either a function of a leaf's path that says
-            whether to stop it; a path has one form for every tree, the keys, attributes and indices
-            that lead to the array, such as "encoder/layers/0/kernel", without what nnx.Variable
-            and linen's partitioning boxes put around an array. Or a bool, or an array of bools that
-            broadcasts to the leaves, or a tree of such with x's structure: elements where it is
-            true.
+        where: where to stop the gradient; by default everywhere. A function from a leaf's path to a
+            bool; or a bool, an array of bools that broadcasts to each leaf, or a tree of these with
+            x's structure. A path consists of the keys, attributes and indices that lead to the
+            array, such as "encoder/layers/0/kernel", without those inside nnx.Variable or linen's
+            partitioning boxes.
 
     Returns:
         The same values.
 
     Raises:
         TypeError: x is not made of arrays, where is not made of bools.
-        ValueError: where has another structure than x, or does not broadcast, or is a function that
-            is true of none of the paths.
+        ValueError: where has a different structure than x, does not broadcast, or is a function
+            that is false for every path.
 
     Example:
         >>> y = flaxnoise.stop_gradient(x)
@@ -65,7 +64,7 @@ def stop_gradient(x: Any, where: Any = None) -> Any:
 def gradient_scale(x: Any, scale: jax.typing.ArrayLike) -> Any:
     """Returns x and scales its gradient: y = x, dx = scale·dy.
 
-    Forward mode scales tangents likewise. Scale 0 gives a zero gradient, even where that of y is
+    Forward mode scales tangents in the same way. Scale 0 gives a zero gradient, even where dy is
     inf or NaN.
 
     Args:
@@ -89,9 +88,9 @@ def gradient_scale(x: Any, scale: jax.typing.ArrayLike) -> Any:
 def gradient_reversal(x: Any, scale: jax.typing.ArrayLike = 1.0) -> Any:
     """Returns x and reverses its gradient: y = x, dx = −scale·dy.
 
-    In front of a domain classifier it makes the features before it worse for the domain, while
-    the classifier gets better. Ganin and Lempitsky, "Unsupervised domain adaptation by
-    backpropagation", ICML 2015.
+    Placed in front of a domain classifier, it trains the features to confuse the classifier while
+    the classifier learns to tell the domains apart. Ganin and Lempitsky, "Unsupervised domain
+    adaptation by backpropagation", ICML 2015.
 
     Args:
         x: a floating or complex array, or a tree of them.
@@ -115,15 +114,16 @@ def gradient_reversal(x: Any, scale: jax.typing.ArrayLike = 1.0) -> Any:
 def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -> jax.Array:
     """Returns x and adds normal noise to its gradient: y = x, dx = dy + stddev·n.
 
-    n ~ N(0, 1) is that of ``gaussian_noise`` with the same key. For noise at one point of a model;
-    for noise on the gradients of all parameters see ``flaxnoise.optax.add_noise``.
+    n ~ N(0, 1) is the noise of ``gaussian_noise`` with the same key. This adds noise at one point
+    of a model; to add noise to the gradients of all parameters, use ``flaxnoise.optax.add_noise``.
 
     Neelakantan et al., "Adding gradient noise improves learning for very deep networks", 2015.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating array of any shape.
-        stddev: in units of the gradient, as in ``gaussian_noise``; has no gradient.
+        stddev: standard deviation in units of the gradient; otherwise as in ``gaussian_noise``, but
+            without a gradient.
 
     Returns:
         x.
@@ -149,12 +149,12 @@ def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -
 def activity_regularization(
     x: jax.Array, l1: jax.typing.ArrayLike = 0.0, l2: jax.typing.ArrayLike = 0.0
 ) -> jax.Array:
-    """Returns x and adds a penalty's gradient to its own: y = x, dx = dy + p′(x).
+    """Returns x and adds the gradient of a penalty: y = x, dx = dy + p′(x).
 
-    p(x) = l1·|x| + l2·x²; the gradients are those of loss + Σ p(x), whatever the loss, without
-    carrying the penalty to it. (A factor on the whole loss, as in loss scaling, does not reach the
-    penalty.) Keras' ActivityRegularization, which divides by the size of the batch: so divide l1
-    and l2.
+    p(x) = l1·|x| + l2·x². The gradients are those of loss + Σ p(x), without adding the penalty to
+    the loss explicitly. A factor applied to the loss, as in loss scaling, does not scale the
+    penalty. For the behaviour of Keras' ActivityRegularization, which divides by the batch size,
+    divide l1 and l2 by it.
 
     Args:
         x: floating array of any shape.
@@ -183,9 +183,9 @@ def _scaled(owner: str, x: Any, scale: jax.typing.ArrayLike, sign: int) -> Any:
     scale = arguments.finite(owner, "scale", scale, ())
     leaves, structure = jax.tree.flatten(x)
     leaves = [arguments.inexact(owner, leaf, complex_too=True) for leaf in leaves]
-    # As a number of float32 (float64 with x64), whatever dtype it came in.
+    # float32 (float64 with x64) regardless of the dtype given: x may have a wider one.
     scale = finite(scale, jnp.result_type(float)) * sign
-    scale = jnp.where(scale == 0, jnp.zeros_like(scale), scale)  # −0 would make zeros negative
+    scale = jnp.where(scale == 0, jnp.zeros_like(scale), scale)  # −0 would give −0 gradients
     return structure.unflatten([_with_scaled_gradient(leaf, scale) for leaf in leaves])
 
 
@@ -222,7 +222,7 @@ def _stopped_by_path(x: Any, where: Callable[[str], Any]) -> Any:
 
 
 def _is_box(node: Any) -> bool:
-    """Whether a node of a tree is Flax's box around one array, which is not a part of its path."""
+    """Whether a tree node is a box of Flax around one array, which paths leave out."""
     return any(
         base.__module__.partition(".")[0] == "flax"
         and base.__name__ in ("Variable", "VariableState", "AxisMetadata")

@@ -1,4 +1,4 @@
-"""Noise on text: tokens replaced by a mask, words zeroed."""
+"""Noise on text: replaces tokens by a mask token, zeroes words."""
 
 import functools
 from collections.abc import Sequence
@@ -22,29 +22,30 @@ def token_dropout(
     mask_id: jax.typing.ArrayLike,
     protected: Sequence[int] | jax.Array = (),
 ) -> jax.Array:
-    """Replaces a share of the tokens by mask_id; protected ones stay.
+    """Replaces a share of the tokens by mask_id, except protected ones.
 
-    The tokens replaced are the elements that ``dropout`` with the same key and rate would drop,
-    unless protected. Bowman et al., "Generating sentences from a continuous space", CoNLL 2016;
-    Devlin et al., "BERT", NAACL 2019.
+    Replaces the elements that ``dropout`` drops with the same key and rate, unless protected.
+
+    Bowman et al., "Generating sentences from a continuous space", CoNLL 2016; Devlin et al.,
+    "BERT", NAACL 2019.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         ids: integer array of any shape.
-        rate: share of the tokens replaced, in [0, 1]; a number, or an array that broadcasts to ids.
-            May be traced, as in ``dropout``.
-        mask_id: an integer that the dtype of ids can hold; where it is traced or on an accelerator,
-            that is not checked and its upper bits are lost.
-        protected: ids that are never replaced, such as those of padding and separators. Those that
-            the dtype of ids cannot hold protect nothing.
+        rate: share of the unprotected tokens replaced, in [0, 1]; a number, or an array that
+            broadcasts to ids. May be traced, as in ``dropout``.
+        mask_id: an integer in the range of ids' dtype, or an array of such that broadcasts to ids.
+            A value that is traced or on an accelerator is not checked and wraps around.
+        protected: ids that are never replaced, such as those of padding and separators. Those
+            outside of the range of ids' dtype have no effect.
 
     Returns:
         An array of the shape and dtype of ids.
 
     Raises:
         TypeError: key is not a key, ids, mask_id or protected are not integers, rate is not real.
-        ValueError: rate outside [0, 1] or not broadcastable to ids, mask_id too large for the dtype
-            of ids, ids of more than 32 bits without jax_enable_x64, a batch of keys.
+        ValueError: rate outside [0, 1] or not broadcastable to ids, mask_id out of range or not
+            broadcastable to ids, ids of more than 32 bits without jax_enable_x64, a batch of keys.
 
     Example:
         >>> ids = jnp.array([[1, 15, 27, 2, 0, 0]])
@@ -66,10 +67,10 @@ def token_dropout(
 def word_dropout(key: jax.Array, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
     """Drops whole words and scales the rest: ``dropout`` with a mask shared along the features.
 
-    On an embedded text, each occurrence of a word is zeroed independently. On the matrix of the
-    embedding (``WeightNoise`` around an Embed layer), all occurrences of a word are zeroed
+    Applied to an embedded text, it zeroes each occurrence of a word independently. Applied to the
+    embedding matrix (``WeightNoise`` around an Embed layer), it zeroes all occurrences of a word
     together, as in Gal and Ghahramani, "A theoretically grounded application of dropout in
-    recurrent neural networks", NeurIPS 2016. For dropout of features of embeddings see
+    recurrent neural networks", NeurIPS 2016. To drop features of embeddings instead, use
     ``spatial_dropout_1d``.
 
     Args:
@@ -103,7 +104,7 @@ def _token_dropout(
 
 
 def _among(ids: jax.Array, protected: jax.Array) -> jax.Array:
-    """Which ids are protected. An id that the dtype of ids cannot hold protects none."""
+    """Which ids are protected. Protected values outside of the range of ids' dtype match none."""
     if protected.dtype == ids.dtype:
         return jnp.isin(ids, protected)
     narrow = protected.astype(ids.dtype)

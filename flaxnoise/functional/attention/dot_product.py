@@ -85,10 +85,10 @@ def dot_product_attention(
         has a gradient.
 
     Raises:
-        TypeError: key is no key; an array of another dtype; a scale, cap, size or flag that is not
-            known while tracing.
-        ValueError: rate outside [0, 1] or no single number, a batch of keys, shapes that do not
-            fit each other.
+        TypeError: key is not a key, arrays of wrong or different dtypes, or a scale, cap, size or
+            flag that is traced.
+        ValueError: rate outside [0, 1] or not a scalar, a batch of keys, or shapes that do not
+            match.
 
     Example:
         >>> q, k, v = jax.random.normal(key, (3, 2, 33, 4, 8))

@@ -29,7 +29,7 @@ def attention_dropout(
         An array of the shape and dtype of weights.
 
     Raises:
-        TypeError: key is no key, weights are not floating, rate is not real.
+        TypeError: key is not a key, weights are not floating, rate is not real.
         ValueError: weights have fewer than 2 dimensions, rate outside [0, 1] or not broadcastable,
             a batch of keys.
 

@@ -1,4 +1,4 @@
-"""Noise whose strength is learned."""
+"""Noise with learned strength."""
 
 from flaxnoise.functional.learned.concrete import concrete_dropout as concrete_dropout
 from flaxnoise.functional.learned.concrete import (

@@ -1,4 +1,4 @@
-"""Concrete dropout: a continuous mask, so that the rate can be learned."""
+"""Concrete dropout: a continuous mask, which makes the rate learnable."""
 
 import functools
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from flaxnoise import arguments
 from flaxnoise.affine import FLAT, draw, here, reduced, weakly_typed_as
 from flaxnoise.functional.formula import precision
 
-LARGEST = 16.0  # of |logit|: rates closer to 0 or 1 than 1.1e-7 are not distinguished
+LARGEST = 16.0  # bound of |logit|: rates stay in [1.1e-7, 1 − 1.1e-7]
 
 
 def concrete_dropout(
@@ -23,10 +23,10 @@ def concrete_dropout(
 ) -> jax.Array:
     """Multiplies by a continuous mask: y = x·(1 − z)/(1 − rate), rate = sigmoid(logit).
 
-    z = sigmoid((logit + ln u − ln(1 − u))/temperature), u ~ U(0, 1), is 1 with probability rate and
-    0 otherwise in the limit of temperature 0; z > ½ has that probability at every temperature. The
-    gradient in logit is the true one. To be trained together with ``concrete_dropout_penalty``.
-    No mask is kept for the backward pass, which draws it again.
+    z = sigmoid((logit + ln u − ln(1 − u))/temperature), u ~ U(0, 1). As the temperature goes to 0,
+    z becomes 1 with probability rate and 0 otherwise; at every temperature, P(z > ½) = rate. Train
+    logit with ``concrete_dropout_penalty`` in the loss. The backward pass draws the mask again
+    instead of storing it.
 
     Gal, Hron, Kendall, "Concrete dropout", NeurIPS 2017.
 
@@ -34,9 +34,9 @@ def concrete_dropout(
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating array of any shape.
         logit: log(rate/(1 − rate)); a number, or an array that broadcasts to x. May be traced or
-            learned. Beyond ±16 it counts as ±16; an unchecked NaN (traced, or on an
-            accelerator) as −16.
-        temperature: > 0, a number, may be traced; below 2^-10 it counts as that.
+            learned, and has a gradient. Values beyond ±16 count as ±16. A value that is traced or
+            on an accelerator is not checked: NaN counts as −16.
+        temperature: a number > 0, may be traced. Values below 2^-10 count as 2^-10.
         broadcast_dims: dimensions along which the mask is shared.
 
     Returns:
@@ -68,16 +68,16 @@ def concrete_dropout_penalty(
 ) -> jax.Array:
     """Computes the regulariser: weight·Σ kernel²/(1 − rate) − entropy·inputs·H(rate).
 
-    H(rate) = −rate·ln rate − (1 − rate)·ln(1 − rate), inputs is kernel's size but for its last
-    dimension. To be added to the loss, for each layer that concrete dropout stands in front of. Gal
-    et al. take weight = l²/N and entropy = 2/N for the mean of a regression loss over N examples
-    with prior length scale l.
+    H(rate) = −rate·ln rate − (1 − rate)·ln(1 − rate), and inputs is the product of kernel's
+    dimensions but the last. Add it to the loss for each layer preceded by concrete dropout. For a
+    mean regression loss over N examples and a prior length scale l, Gal et al. use weight = l²/N
+    and entropy = 2/N.
 
     Args:
-        logit: as in ``concrete_dropout``; a number.
-        kernel: of the layer that follows, outputs last.
-        weight: factor of the kernel's part, ≥ 0.
-        entropy: factor of the rate's part, ≥ 0.
+        logit: a number; otherwise as in ``concrete_dropout``.
+        kernel: kernel of the layer after the dropout, outputs last.
+        weight: factor of the term in the kernel, ≥ 0.
+        entropy: factor of the term in the rate, ≥ 0.
 
     Returns:
         A scalar.
@@ -122,7 +122,7 @@ def _masked(
     dtype = precision(x)
     logit = _bounded(logit, dtype)
     temperature = jnp.asarray(temperature, dtype)
-    temperature = jnp.where(temperature > 2.0**-10, temperature, 2.0**-10)  # NaN, too
+    temperature = jnp.where(temperature > 2.0**-10, temperature, 2.0**-10)  # also replaces NaN
     shape = reduced(x, dims)
     u = draw("unit_uniform", key, shape, jnp.float32, place=here(shape, dims)).astype(dtype)
     logistic = jnp.log(u) - jnp.log1p(-u)

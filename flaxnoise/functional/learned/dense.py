@@ -1,4 +1,4 @@
-"""A dense layer whose weights are noisy."""
+"""A dense layer with noisy weights."""
 
 import functools
 
@@ -22,10 +22,10 @@ def noisy_dense(
 ) -> jax.Array:
     """Multiplies by a noisy matrix: y = x·(kernel + kernel_stddev⊙n) + bias + bias_stddev⊙m.
 
-    Factorised: n = f(p)·f(q)ᵀ and m = f(q), with f(v) = sign(v)·√|v|, of one normal p for each
-    input and q for each output. Otherwise all elements of n and m are independent normals. The
-    noise is one for the whole batch. All four parameters have true gradients; the elements of a
-    stddev may become negative.
+    If factorised, n = f(p)·f(q)ᵀ and m = f(q), with f(v) = sign(v)·√|v|, a normal pᵢ for each input
+    and a normal qⱼ for each output. Otherwise all elements of n and m are independent normals. The
+    whole batch shares the noise. All four parameters have gradients; elements of the stddevs may be
+    negative.
 
     Fortunato et al., "Noisy networks for exploration", ICLR 2018.
 
@@ -34,8 +34,8 @@ def noisy_dense(
         x: floating array [*batch, inputs].
         kernel: floating array [inputs, outputs].
         bias: floating array [outputs].
-        kernel_stddev: of kernel's shape.
-        bias_stddev: of bias' shape.
+        kernel_stddev: array of kernel's shape.
+        bias_stddev: array of bias's shape.
         factorised: whether the noise of the matrix is a product of two vectors.
 
     Returns:
@@ -96,7 +96,7 @@ def _factorised(
     into, out_of, bias, bias_stddev = (
         _aligned(v, x.ndim) for v in (n[:inputs], n[inputs:], bias, bias_stddev)
     )
-    # The noisy matrix is never formed.
+    # (x·f(p))·kernel_stddev·f(q): the noisy matrix is never formed.
     noise = ((x * into) @ kernel_stddev + bias_stddev) * out_of
     return x @ kernel + bias + noise
 
@@ -110,7 +110,7 @@ def _independent(
     kernel_stddev: jax.Array,
     bias_stddev: jax.Array,
 ) -> jax.Array:
-    # The noise of an (inputs + 1) × outputs matrix, the last row for the bias.
+    # The noise of one matrix [inputs + 1, outputs], whose last row is that of the bias.
     noisy_kernel = kernel + _times_normal(key, kernel_stddev, 0)
     noisy_bias = bias + _times_normal(key, bias_stddev, kernel.size)
     return x @ noisy_kernel + _aligned(noisy_bias, x.ndim)
@@ -121,7 +121,7 @@ def _aligned(vector: jax.Array, rank: int) -> jax.Array:
 
 
 def _times_normal(key: jax.Array, stddev: jax.Array, start: int) -> jax.Array:
-    """stddev·n, with n from the given linear index on; as x of the formula it may be negative."""
+    """stddev·n, n starting at a linear index. stddev is x of the formula, so it may be negative."""
     place = Place(jnp.array([start & 0xFFFFFFFF, start >> 32], jnp.uint32))
     return apply("normal", key, stddev, place=place, b=1.0)
 
@@ -129,7 +129,7 @@ def _times_normal(key: jax.Array, stddev: jax.Array, start: int) -> jax.Array:
 def noisy_dense_start(
     inputs: int, factorised: bool, stddev: float | None = None
 ) -> tuple[float, float]:
-    """Where the parameters start: (bound of kernel and bias, stddev), section 3.2 of the paper."""
+    """Initial values (bound of uniform kernel and bias, stddev): section 3.2 of the paper."""
     if factorised:
         return inputs**-0.5, (0.5 if stddev is None else stddev) * inputs**-0.5
     return (3 / inputs) ** 0.5, 0.017 if stddev is None else stddev

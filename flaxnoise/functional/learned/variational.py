@@ -1,4 +1,4 @@
-"""Variational dropout: multiplicative normal noise of learned variance, and its KL divergence."""
+"""Variational dropout: multiplicative normal noise with learned variance; its KL divergence."""
 
 import functools
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from flaxnoise.functional.formula import apply, precision
 
 # Constants k₁, k₂, k₃ of Molchanov et al. 2017, equation 14.
 K1, K2, K3 = 0.63576, 1.87320, 1.48695
-LARGEST = 32.0  # of |log α|
+LARGEST = 32.0  # bound of |log α|
 
 
 def variational_dropout(
@@ -24,7 +24,8 @@ def variational_dropout(
 ) -> jax.Array:
     """Multiplies by normal noise of learned variance α: y = x·(1 + √α·n), n ~ N(0, 1).
 
-    α corresponds to a rate of α/(1 + α). To be trained together with ``variational_dropout_kl``.
+    α corresponds to a dropout rate of α/(1 + α). Train it with ``variational_dropout_kl`` in the
+    loss.
 
     Kingma, Salimans, Welling, "Variational dropout and the local reparameterization trick", NeurIPS
     2015; Molchanov, Ashukha, Vetrov, "Variational dropout sparsifies deep neural networks", ICML
@@ -34,8 +35,8 @@ def variational_dropout(
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         x: floating or complex array of any shape.
         log_alpha: logarithm of α; a number, or an array that broadcasts to x. May be traced or
-            learned: it has a true gradient. Beyond ±32 it counts as ±32, and −inf as α = 0, which
-            gives x; NaN counts as −inf.
+            learned, and has a gradient. Values beyond ±32 count as ±32, but −inf means α = 0, which
+            gives x. A value that is traced or on an accelerator is not checked: NaN counts as −inf.
         broadcast_dims: dimensions along which the noise is shared.
 
     Returns:
@@ -59,19 +60,19 @@ def variational_dropout(
 
 
 def variational_dropout_kl(log_alpha: jax.typing.ArrayLike) -> jax.Array:
-    """Approximates the KL divergence to the log-uniform prior, element by element.
+    """Approximates the elementwise KL divergence to the log-uniform prior.
 
-    KL ≈ k₁ − k₁·sigmoid(k₂ + k₃·log α) + ½·log(1 + 1/α); 0 as α grows without bound. The mean over
-    a data set of N examples of the training loss gets Σ KL / N.
+    KL ≈ k₁ − k₁·sigmoid(k₂ + k₃·log α) + ½·log(1 + 1/α), which goes to 0 as α goes to infinity. Add
+    Σ KL / N to the mean loss over a data set of N examples.
 
     Molchanov, Ashukha, Vetrov, "Variational dropout sparsifies deep neural networks", ICML 2017,
     equation 14.
 
     Args:
-        log_alpha: logarithm of α, of any shape.
+        log_alpha: logarithm of α; an array of any shape.
 
     Returns:
-        An array of its shape, float32 or wider.
+        An array of the same shape, of float32 or wider.
 
     Raises:
         TypeError: log_alpha is not real.
