@@ -14,7 +14,7 @@ from demo_parts import report
 from flaxnoise.linen import Dropout, StopGradient
 
 EPOCHS = 50
-EXAMPLES = 256
+EXAMPLES = 1024
 LAYERS = {
     "none": None,
     "Dropout(1.0)": Dropout(1.0),
