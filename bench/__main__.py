@@ -1,16 +1,16 @@
 """Measures what flaxnoise and its baselines cost, and writes a results file.
 
     python -m bench layers --quick              under a minute
-    python -m bench layers models               these suites
+    python -m bench layers models               two suites
     python -m bench all --output bench/results/cpu.jsonl
-    python -m bench layers --only dropout       works whose name contains this
+    python -m bench layers --only dropout       only works whose name contains "dropout"
     python -m bench aot --output bench/results/aot.jsonl       compiled for GPUs and TPUs, not run
-    python -m bench goals                       what the results in bench/results reach of the goals
+    python -m bench goals                       compares the results in bench/results with the goals
     python bench/device.py                      on a GPU or TPU: an exact check, then times
-    python -m bench.readme                      README's section on speed, from bench/results
+    python -m bench.readme                      writes README's section on speed from bench/results
 
-A wrong result is not timed, and fails the run. Each suite and number of threads has a process of
-its own, since XLA makes its thread pool once. Results of a suite replace those in the file.
+A wrong result is not timed and fails the run. Each suite runs in its own process for each number of
+threads, since XLA creates its thread pool once. New results of a suite replace those in the file.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     records: list[Record] = []
     for name in names:
         own = _measured(name, options)
-        results.merge(options.output, own)  # at once: a crash of another suite does not lose it
+        results.merge(options.output, own)  # now, so that a crash of a later suite does not lose it
         records += own
     report.show(records)
     print(f"Written to {options.output}.")
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measured(name: str, options: argparse.Namespace) -> list[Record]:
-    """The records of a suite, made in processes of its own."""
+    """Measures a suite in separate processes and returns its records."""
     if name == "aot":
         kinds = [kind for kind, own in aot.DEVICES.items() if {*own} & {*options.devices}]
         return [record for kind in kinds for record in _in_a_process(name, 0, kind, options)]
@@ -106,7 +106,7 @@ def _in_a_process(name: str, threads: int, kind: str, options: argparse.Namespac
 
 
 def _measured_here(options: argparse.Namespace) -> list[Record]:
-    """The records of one suite with one number of threads, in this process."""
+    """Measures one suite with one number of threads in this process and returns its records."""
     (name,), (threads,) = options.suites, options.threads
     if name == "aot":
         from bench.aot.report import records as compiled

@@ -1,7 +1,8 @@
-"""Attention against its length: time and memory with dropout and without, and a whole model.
+"""The suite attention: time and memory against the length, with and without dropout, and a model.
 
 The first 64 rows of the first head are compared with softmax, dropout and a weighted sum in
-float64; dropout of others must have the mean of no dropout, and the variance of its rate.
+float64. The mask of other libraries is not known: their result must have the mean of attention
+without dropout and the variance that the rate implies.
 """
 
 import functools
@@ -21,8 +22,8 @@ from bench.programs import blocking, compiled, load
 
 LENGTHS = (512, 1024, 2048, 4096, 8192)
 HEADS, SIZE = 4, 64
-ROWS = 64  # that are checked
-LAYERS = 12  # whose compilation is timed
+ROWS = 64  # how many are checked
+LAYERS = 12  # of the program whose compilation is timed
 TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}  # of sums of up to 8192 weights, relative to 1
 WITH, WITHOUT = "attention with dropout", "attention"
 
@@ -53,7 +54,7 @@ FUNCTIONS: dict[tuple[str, str, str], Function] = {
 
 
 def rows(quick: bool, only: str) -> Iterator[Row]:
-    """Of the suite attention."""
+    """Yields the rows of the suite attention."""
     found = [contender(*name) for name in FUNCTIONS] + [torch_contender(RATE), torch_contender(0)]
     found = [own for own in found if only in own.work]
     for length in LENGTHS[:2] if quick else LENGTHS:
@@ -80,7 +81,7 @@ def rows(quick: bool, only: str) -> Iterator[Row]:
 
 @functools.lru_cache(maxsize=2)
 def inputs(setting: Setting) -> Arrays:
-    """Query, keys, values and dy as float32, rounded to bfloat16."""
+    """Returns query, key, value and dy as float32 arrays whose values are exact in bfloat16."""
     generator = np.random.default_rng(0)
     drawn = (generator.standard_normal(setting.shape, np.float32) for _ in range(4))
     return tuple(np.asarray(jnp.asarray(x, jnp.bfloat16), np.float32) for x in drawn)
@@ -122,13 +123,16 @@ def with_gradients(function: Function) -> Callable[..., Any]:
 
 
 def check(work: str, setting: Setting, results: list[np.ndarray], mask: np.ndarray | None) -> None:
-    """Raises WrongError where the first rows of (y,) or (y, dq, dk, dv) are not those of attention.
+    """Compares the first rows of (y,) or (y, dq, dk, dv) with attention in float64.
 
     Args:
-        work: with dropout or without.
-        setting: of the row.
-        results: all that was computed.
-        mask: bool[ROWS, T], of dropout, where it is known.
+        work: attention with dropout or without.
+        setting: the setting of the row.
+        results: (y,) or (y, dq, dk, dv).
+        mask: the dropout mask of the first rows, bool[ROWS, T], if it is known.
+
+    Raises:
+        WrongError: a result differs, or is not finite.
     """
     if not all(np.isfinite(x).all() for x in results):
         raise WrongError("not all numbers are finite")
@@ -154,20 +158,20 @@ def check(work: str, setting: Setting, results: list[np.ndarray], mask: np.ndarr
 
 
 def _noisy(noise: np.ndarray, weights: np.ndarray, v: np.ndarray) -> None:
-    """Noise of dropout: without a mean, and of the variance of its rate."""
+    """Checks that the noise of dropout has mean 0 and the variance that the rate implies."""
     variance = RATE / (1 - RATE) * (weights**2 @ v**2)
     mean = (noise / variance**0.5).mean()
     if abs(mean) > 6 / noise.size**0.5:
         raise WrongError(f"the noise has the mean {mean:.3g} in units of its deviation")
     ratio = (noise**2 / variance).mean()
-    # The columns of a row share its mask: a quarter of them counts as independent squares, which
-    # have a deviation of √2 each.
+    # The columns of a row share its mask, so only a quarter of the squares count as independent;
+    # each has a standard deviation of √2.
     if abs(ratio - 1) > 6 * (4 * 2 / noise.size) ** 0.5:
         raise WrongError(f"the variance is {ratio:.3g} times that of the rate")
 
 
 def torch_contender(rate: float) -> Contender:
-    """torch's scaled_dot_product_attention, which has a flash kernel on CPU for rate 0 alone."""
+    """torch's scaled_dot_product_attention, whose flash kernel on CPU supports rate 0 only."""
     work = WITH if rate else WITHOUT
 
     def build(setting: Setting) -> Program:
@@ -196,7 +200,7 @@ def torch_contender(rate: float) -> Contender:
 
 
 def compile_contender(work: str, name: str, library: str, variant: str) -> Contender:
-    """Seconds to compile the gradient of many layers."""
+    """A contender that times compiling the gradient of LAYERS layers."""
 
     def build(setting: Setting) -> Program:
         function, key = FUNCTIONS[name, library, variant], KEYS[DEFAULT_KEY]()

@@ -1,6 +1,7 @@
-"""No wrong result is timed: each is compared with its expectation first.
+"""Compares results with their expectations, so that no wrong result is timed.
 
-Limits are six standard errors, so that a right result is refused once in 10^8 checks.
+Statistics may be off by six standard errors, which refuses a right result in one of 5·10^8
+comparisons.
 """
 
 import numpy as np
@@ -18,17 +19,17 @@ from bench.expectations import (
 from bench.measure import Setting, WrongError
 
 SIGMAS = 6.0
-# Of probabilities, factors and the noise itself: a rate of 0.1 in 16 bits is off by up to 2^-17.
+# Allowed error of probabilities and factors: a rate in steps of 2^-16 is off by up to 2^-17.
 REALISED = 1e-5
 EPSILON = {"float32": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
-PIECE = 1 << 18  # elements; of larger results four pieces are checked
+PIECE = 1 << 18  # elements; of results larger than four pieces only four pieces are checked
 
 
 def check(work: str, setting: Setting, results: tuple[Array, ...]) -> None:
-    """Compares the results of a work in a setting, (y,) or (y, dx) where dy is x.
+    """Compares results, (y,) or (y, dx) for dy = x, with the expectation of their work.
 
     Raises:
-        WrongError: says what is wrong.
+        WrongError: a result does not meet the expectation; the message says how.
     """
     x = setting.x()
     y, *dx = results
@@ -45,10 +46,10 @@ def check(work: str, setting: Setting, results: tuple[Array, ...]) -> None:
 def compare(
     expected: Expectation, dtype: str, x: Array, y: Array, dy: Array | None, dx: Array | None
 ) -> None:
-    """Compares y, and dx where there is one, with an expectation; rounding to dtype is allowed.
+    """Compares y, and dx if there is one, with an expectation, up to rounding to dtype.
 
     Raises:
-        WrongError: says what is wrong.
+        WrongError: a result does not meet the expectation; the message says how.
     """
     x, y = (values.astype(np.float64) for values in (x, y))
     if isinstance(expected, Backward):
@@ -117,7 +118,7 @@ def _blocks(expected: Blocks, x: Array, y: Array, tolerance: float) -> Array:
             covered[:, row : row + height, column : column + width] |= hit
     if (covered == kept).any():
         raise WrongError("dropped elements do not fill blocks")
-    maps = ratio.mean((1, 2))  # each has noise of its own
+    maps = ratio.mean((1, 2))  # independent: each map has its own noise
     _near("the mean", maps.mean(), 1.0, float(maps.std()), maps.size)
     return ratio
 
@@ -125,7 +126,7 @@ def _blocks(expected: Blocks, x: Array, y: Array, tolerance: float) -> Array:
 def _permuted(x: Array, y: Array, tolerance: float) -> Array:
     if not (np.abs(np.sort(y, 0) - x) <= tolerance * x).all():
         raise WrongError("the elements are not those of x")
-    # A row that stays where it was is one in len(x), and neighbours are independent.
+    # In a random permutation, neighbours and positions are uncorrelated.
     order = np.argsort(np.argsort(y.reshape(len(y), -1)[:, 0], kind="stable"), kind="stable")
     centred = (order - order.mean()) / order.std()
     _uncorrelated(centred)
@@ -142,7 +143,7 @@ def _near(
 
 
 def _uncorrelated(n: Array) -> None:
-    """Of neighbours, and of elements as far apart as those that could share a word."""
+    """Checks neighbours, the two elements that share a random word, and the two halves."""
     for lag in (1, 512, n.size // 2):
         pairs = n.size - lag
         if pairs > 64 and abs(np.dot(n[:pairs], n[lag:]) / pairs) > SIGMAS / pairs**0.5:

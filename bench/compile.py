@@ -1,7 +1,7 @@
-"""Seconds to trace, lower and compile many equal layers, and the length of the lowered text.
+"""The suite compile: seconds to trace, lower and compile many equal layers; length of their text.
 
-On CPU, and ahead of time for H100 and v5e where their wheels are. Nothing is run, so that there is
-no result to check, but the text must have the noise of its contender.
+Compiles for the CPU, and ahead of time for H100 and v5e if their wheels are installed. Nothing is
+run, so there is no result to check; the jaxpr must contain the noise of the contender.
 """
 
 import time
@@ -19,8 +19,8 @@ LAYERS = 24
 SHAPE = (64, 1024)
 
 
-# Library and variant → the layer. Ours is the backend that a platform has by default, and xla,
-# which serves exports and automatic meshes.
+# (library, variant) → the layer. Ours is timed on the platform's default backend and on xla, which
+# is used in exports and on automatic meshes.
 LAYER: dict[tuple[str, str], Function] = {
     ("flaxnoise", ""): dropout,
     ("flaxnoise", "xla"): on_backend("xla", dropout),
@@ -74,7 +74,7 @@ def contender(work: str, library: str, variant: str) -> Contender:
 
 
 def _target(device: str) -> tuple[jax.sharding.Sharding | None, str]:
-    """The sharding that stands for a device, and its platform as jax's lowering names it."""
+    """Returns a sharding on the device, and its platform as jax's lowering names it."""
     if device in aot.GPUS:
         from bench.aot import gpu
 

@@ -1,6 +1,6 @@
-"""The table of contenders: our functions, the baselines, and the limits that memory sets.
+"""The table of contenders: our functions, the baselines, and the limits set by memory bandwidth.
 
-Every suite, the demo and the reports on compiled code take their functions from here.
+Every suite, the demo and the reports of compiled code take their functions from here.
 """
 
 import functools
@@ -33,7 +33,7 @@ from bench.programs import (
     torch_contender,
 )
 
-# What makes the keys of each implementation that users can choose from.
+# Key implementation → makes a key of it.
 KEYS: dict[str, Key] = {
     "threefry2x32": functools.partial(jax.random.key, 1, impl="threefry2x32"),
     "rbg": functools.partial(jax.random.key, 1, impl="rbg"),
@@ -64,7 +64,7 @@ def jax_bernoulli(key: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def chain(noise: Function) -> Callable[..., jax.Array]:
-    """Bias, gelu, noise, residual: what is around dropout in a transformer."""
+    """x + noise(gelu(x + bias)): the operations around dropout in a transformer."""
     return lambda key, x, bias=1: x + noise(key, jax.nn.gelu(x + jnp.asarray(bias, x.dtype)))
 
 
@@ -78,7 +78,7 @@ def _tokens(key: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def _noisy_dense(key: jax.Array, x: jax.Array) -> jax.Array:
-    """A dense layer whose inputs are one-hot, so that y is the noise on its weights."""
+    """noisy_dense on one-hot inputs with zero weights, so that y is the noise of its weights."""
     stddev = x.reshape(-1, x.shape[-1])
     kernel, bias = jnp.zeros_like(stddev), jnp.zeros_like(stddev[0])
     inputs = jnp.eye(stddev.shape[0], dtype=x.dtype)
@@ -87,7 +87,7 @@ def _noisy_dense(key: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def _drop_connect(key: jax.Array, x: jax.Array) -> jax.Array:
-    """The same, of weights x that are dropped."""
+    """DropConnect on one-hot inputs with weights x, so that y is x with dropped elements."""
     linen, ours = load("flax.linen"), load("flaxnoise.linen")
     kernel = x.reshape(-1, x.shape[-1])
     dense = ours.WeightNoise(linen.Dense(kernel.shape[1], use_bias=False), ours.Dropout(RATE))
@@ -106,7 +106,7 @@ def _annealed(library: str) -> Function:
     return update
 
 
-# Named as the functions of flaxnoise are; a new function is a row here and an expectation.
+# By the names of the functions of flaxnoise. A new function is a row here and an expectation.
 OURS: dict[str, Function] = {
     "dropout": dropout,
     "gaussian_noise": lambda key, x: flaxnoise.gaussian_noise(key, x, STDDEV),
@@ -149,7 +149,7 @@ OURS: dict[str, Function] = {
     "normal": lambda key, x: flaxnoise.random.normal(key, x.shape, x.dtype),
 }
 
-# Functions that draw by jax.random and can be given any key.
+# Functions that draw through jax.random, so that they take keys of any implementation.
 DRAWN: dict[str, tuple[str, Function]] = {
     "dropout": ("flax.linen", flax_dropout),
     "gaussian_noise": ("jax.random", jax_noise),
@@ -161,7 +161,7 @@ DRAWN: dict[str, tuple[str, Function]] = {
 
 
 def drawn(work: str, *keys: str) -> list[Contender]:
-    """A row of DRAWN under some keys, as contenders."""
+    """Returns a contender for a row of DRAWN under each of the key implementations."""
     library, function = DRAWN[work]
     if work in ("gaussian_noise", "normal"):
         return [_wide(jax_contender(work, library, key, function, KEYS[key])) for key in keys]
@@ -169,7 +169,7 @@ def drawn(work: str, *keys: str) -> list[Contender]:
 
 
 def _wide(contender: Contender) -> Contender:
-    """Without the narrow dtypes, in which jax.random.normal does not pass the check."""
+    """Restricts a contender to float32: narrow normals of jax.random do not pass the check."""
 
     def build(setting: Setting) -> Program:
         if setting.dtype != "float32":
@@ -190,7 +190,8 @@ def _copy(setting: Setting) -> Program:
 BASELINES: tuple[Contender, ...] = (
     jax_contender("scale", "jax", "x * 1.25", lambda key, x: x * jnp.asarray(FACTOR, x.dtype)),
     Contender("copy", "jax", "copy", _copy),
-    *drawn("dropout", DEFAULT_KEY, "philox2x32"),  # the fastest of jax's; the suite keys has all
+    # The fastest implementation of jax on CPU; the suite keys has all of them.
+    *drawn("dropout", DEFAULT_KEY, "philox2x32"),
     jax_contender("dropout", "flax.nnx", DEFAULT_KEY, nnx_dropout),
     keras_contender("dropout", "Dropout", RATE),
     jax_contender(
@@ -237,13 +238,13 @@ BASELINES: tuple[Contender, ...] = (
 
 
 def backends(platform: str) -> dict[str, str]:
-    """Our backends for one of jax's platforms, the default first → "available", or why not."""
+    """Our backends for a platform, the default first → "available", or the reason why not."""
     kernel = KERNELS.get(platform, "xla")
     return {name: flaxnoise.backends()[name] for name in dict.fromkeys((kernel, "xla"))}
 
 
 def on_backend(backend: str, function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """The function, computed by one of our backends."""
+    """Returns the function, forced to one of our backends."""
 
     def forced(*arguments: jax.Array) -> jax.Array:
         with flaxnoise.backend(backend):
@@ -253,12 +254,12 @@ def on_backend(backend: str, function: Callable[..., jax.Array]) -> Callable[...
 
 
 def ours(work: str, backend: str) -> Contender:
-    """A row of OURS on one backend."""
+    """Returns the contender of a row of OURS on one backend."""
     return jax_contender(work, "flaxnoise", backend, on_backend(backend, OURS[work]))
 
 
 def contenders(platform: str, *works: str) -> list[Contender]:
-    """All that do some kinds of work on one of jax's platforms, ours first."""
+    """Returns all contenders of some works on a platform, ours first."""
     there = [name for name, reason in backends(platform).items() if reason == "available"]
     gone = missing(platform)
     own = [ours(work, name) for work in works if work in OURS for name in there]
@@ -266,7 +267,7 @@ def contenders(platform: str, *works: str) -> list[Contender]:
 
 
 def missing(platform: str) -> dict[str, str]:
-    """The backends and libraries that are not installed, and why."""
+    """The backends and libraries that are missing → why."""
     reasons = {
         f"flaxnoise ({name})": reason
         for name, reason in backends(platform).items()

@@ -1,11 +1,11 @@
-"""What to run on a GPU or TPU: is the noise right, and if so, how fast.
+"""Checks the noise on a GPU or TPU, then times it.
 
     python bench/device.py [--suites device keys …] [--minutes 8] [--output FILE]
 
-Every backend that serves the device is first compared with the NumPy reference of the tests; one
-wrong bit, or a normal that is off by more than 8 ulp, and nothing is timed. What a backend refuses
-is printed with its reason. Then the suites are timed in one process, each with the contenders that
-the device has: on arrays that fill it, under all keys, in whole models, and small arrays.
+Every backend of the device is first compared with the NumPy reference of the tests. If one bit is
+wrong, or a normal is off by more than 8 ulp, nothing is timed. What a backend refuses is printed
+with its reason. Then the suites are timed in one process, with the contenders that run on the
+device: on arrays that fill it, under all key implementations, in whole models, and on small arrays.
 """
 
 import argparse
@@ -30,10 +30,11 @@ from bench.expectations import RATE, STDDEV  # noqa: E402
 from bench.measure import Record, Row  # noqa: E402
 from bench.suites import SUITES  # noqa: E402
 
-SHAPES = ((7,), (33, 129), (3, 1371), (2, 4096), (5, 1031))  # tails of every kind, and none
-# Several blocks of rows, rows that are chunks together, and a size that is split in two on GPU.
+SHAPES = ((7,), (33, 129), (3, 1371), (2, 4096), (5, 1031))  # with tails of every kind and without
+# Several blocks of rows, rows that form whole chunks together, and a size that XLA on GPU computes
+# in two kernels.
 LARGE = ((600, 1024), (258, 768), (1031, 1025))
-ULPS = 8  # of float32: compilers may fuse multiplications and additions, or not
+ULPS = 8  # of float32: a compiler is free to fuse multiplications and additions
 
 Function = Callable[..., jax.Array]
 
@@ -73,7 +74,7 @@ DEFAULT = ("device", "keys", "models", "layers")
 
 
 def until(end: float, rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows that begin before a time of time.monotonic."""
+    """Yields rows until time.monotonic() reaches ``end``."""
     for row in rows:
         if time.monotonic() > end:
             print(f"no time left for {row.setting}")
@@ -82,7 +83,7 @@ def until(end: float, rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def backends() -> dict[str, str | None]:
-    """The backends that may serve this device, and why one does not."""
+    """The backends of this device → None, or why one refuses it."""
     found: dict[str, str | None] = {"xla": None}
     name = KERNELS.get(jax.default_backend(), "xla")
     try:
@@ -101,7 +102,7 @@ def on(name: str, function: Function) -> Function:
 
 
 def errors(name: str) -> Iterator[str]:
-    """What a backend computes otherwise than the reference; nothing, if it is right."""
+    """Yields a line for each result of a backend that differs from the reference."""
     key = jax.random.key(2026)
     words = reference.key_words(key)
     refused: dict[str, str] = {}
@@ -114,7 +115,8 @@ def errors(name: str) -> Iterator[str]:
         kept = np.where(mask, x * scale, np.float32(0))
         narrow = np.where(mask, np.asarray(half, np.float32) * scale, np.float32(0))
         backward = _gradient(OURS["dropout"])
-        # What, the function, x, what is right, and the ulps of which magnitudes it may be off by.
+        # Name, function, x, expected result, and the magnitudes whose ulps bound the error (None:
+        # exact).
         for what, function, given, right, size in (
             ("bits", _bits, x, reference.bits(words, i), None),
             ("mask", _mask, x, mask, None),
@@ -122,7 +124,7 @@ def errors(name: str) -> Iterator[str]:
             ("gradient of dropout", backward, x, kept, None),
             ("dropout in bfloat16", OURS["dropout"], half, narrow.astype(jnp.bfloat16), None),
             ("normals", OURS["normal"], x, n, n),
-            # In the sum n, below 7, counts a third.
+            # The terms are x and STDDEV·n, which is at most 0.3·6.67 = 2.
             ("gaussian_noise", OURS["gaussian_noise"], x, x + STDDEV * n, abs(x) + 2),
         ):
             try:
@@ -149,7 +151,7 @@ def _bits(key: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def _gradient(function: Function) -> Function:
-    """The backward pass alone."""
+    """Returns the backward pass of the function alone."""
     return lambda key, dy: jax.vjp(lambda x: function(key, x), dy)[1](dy)[0]
 
 

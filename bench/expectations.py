@@ -1,4 +1,4 @@
-"""What each kind of work must compute, whoever does it.
+"""What each work must compute, in every library.
 
 x is between 1 and 2 throughout, so that the values of a discrete expectation are far apart.
 """
@@ -12,8 +12,8 @@ import numpy as np
 Array = np.ndarray
 
 RATE = 0.1  # of masks, and of gaussian dropout
-STDDEV = 0.3  # and the scale of other noise
-LOW, HIGH = -1.0, 3.0  # pepper and salt
+STDDEV = 0.3  # of normal noise, and the scale of other noise
+LOW, HIGH = -1.0, 3.0  # values of pepper and salt
 LOGIT, TEMPERATURE = math.log(RATE / (1 - RATE)), 0.1  # of concrete dropout
 L1 = 0.01  # of activity regularisation
 IDS = 1024.0  # token_dropout takes x·IDS, rounded down, for its ids
@@ -21,7 +21,7 @@ FACTOR = 1.25  # of the plain multiplication
 
 
 class Discrete(NamedTuple):
-    """y is one of a few functions of x, each with its probability and its dx/dy."""
+    """y is one of a few functions of x, each with its probability and its dy/dx."""
 
     values: Callable[[Array], tuple[Array, ...]]
     probabilities: tuple[float, ...]
@@ -35,11 +35,11 @@ class Continuous(NamedTuple):
     shift: Callable[[Array], Array]
     size: Callable[[Array], Array]
     fourth: float
-    slope: Callable[[Array, Array], Array]  # dx/dy from x and y
+    slope: Callable[[Array, Array], Array]  # dy/dx from x and y
 
 
 class Blocks(NamedTuple):
-    """y is 0 in squares of a side, elsewhere x times a factor of its map; its mean is x.
+    """y is 0 in squares of the given side, and x times one factor per map elsewhere; its mean is x.
 
     x is [batch, height, width, features].
     """
@@ -52,7 +52,7 @@ class Permutation(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """y is x; the expectation is that of dx, given dy."""
+    """y is x; ``cotangent`` is the expectation of dx as a function of dy."""
 
     cotangent: "Expectation"
 
@@ -64,7 +64,7 @@ _BERNOULLI = (RATE, 1 - RATE)
 
 
 def gelu(x: Array) -> tuple[Array, Array]:
-    """jax.nn.gelu, its approximation by tanh, and its derivative."""
+    """jax.nn.gelu (the tanh approximation) and its derivative."""
     root = math.sqrt(2 / math.pi)
     t = np.tanh(root * (x + 0.044715 * x**3))
     inner = root * (1 + 3 * 0.044715 * x**2)
@@ -84,7 +84,7 @@ def _multiplied(scale: float, fourth: float) -> Continuous:
 
 
 def _value(mean: float, deviation: float, fourth: float) -> Continuous:
-    """Noise itself: x is not used."""
+    """Values that do not depend on x."""
     return Continuous(
         lambda x: np.full_like(x, mean),
         lambda x: np.full_like(x, deviation),
@@ -112,7 +112,7 @@ def _alpha_dropped(*shared: int) -> Discrete:
 
 
 def _concrete() -> Continuous:
-    """x times a continuous mask (Gal et al. 2017), whose moments are integrals over u."""
+    """x times a continuous mask (Gal et al. 2017); its moments are integrals over u, uniform."""
     u = (np.arange(1 << 20) + 0.5) / (1 << 20)
     logistic = LOGIT + np.log(u) - np.log1p(-u)
     factor = (1 - 1 / (1 + np.exp(-logistic / TEMPERATURE))) / (1 - RATE)
@@ -171,11 +171,11 @@ EXPECTATIONS: dict[str, Expectation] = {
     "gradient_reversal": Backward(_always(-1.0)),
     "activity_regularization": Backward(_always(1.0, L1)),  # of x above 0
     "stop_gradient": Backward(_always(0.0)),
-    # Layers and options of them.
+    # Layers, and options of functions.
     "consistent_dropout": _dropped(0),
     "drop_connect": _dropped(),
     "add_noise": _added(STDDEV, 3.0),  # of optax; its first update
-    # jax.random's values, and ours; x gives the shape alone, or what is permuted.
+    # Values of jax.random and ours; x only gives the shape, except where it is permuted.
     "normal": _value(0.0, 1.0, 3.0),
     "uniform": _value(0.5, 12**-0.5, 9 / 5),
     "bernoulli": Discrete(lambda x: (0 * x, 0 * x + 1), _BERNOULLI, lambda x: (0.0, 0.0)),
@@ -183,7 +183,7 @@ EXPECTATIONS: dict[str, Expectation] = {
 }
 
 WITHOUT_GRADIENT = ("token_dropout", "normal", "uniform", "bernoulli", "permutation")
-LIMITS = ("copy", "scale")  # what memory alone takes
+LIMITS = ("copy", "scale")  # the time that memory traffic alone takes
 OF_MAPS = tuple(
     work
     for work, expected in EXPECTATIONS.items()

@@ -1,12 +1,13 @@
-"""What results reach of the goals that the library was built to.
+"""Compares results with the goals of the library.
 
-python -m bench goals        from bench/results; writes bench/results/goals.md
+python -m bench goals        reads bench/results, writes bench/results/goals.md
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bench import results
+from bench.aot import TPUS
 from bench.contenders import DEFAULT_KEY
 from bench.intervals import Spread
 from bench.measure import Record
@@ -15,15 +16,15 @@ Where = dict[str, Any]
 
 
 class Goal(NamedTuple):
-    """A number that is to be at most so large.
+    """An upper bound for a measured number, or for a ratio or difference of two.
 
     Attributes:
-        suite: whose records it is about.
-        ours: picks the records.
-        most: the goal.
+        suite: the suite whose records are compared.
+        ours: fields that select the records.
+        most: the bound.
         what: "cpu" or "wall" time, or the name of a fact.
-        over: picks what the number is divided by, in the setting of ours unless it says otherwise.
-        above: picks what is subtracted from it instead.
+        over: fields that select the record to divide by; other fields are those of ours.
+        above: fields that select the record to subtract instead.
         why: explains a miss.
     """
 
@@ -52,11 +53,11 @@ FLOAT32 = {"dtype": "float32"}
 CHAIN, BARE = "bias+gelu+dropout+residual", "bias+gelu+nothing+residual"
 
 SMALL = "a second kernel would cost more than it saves below a million elements"
-TRACED = "whether x itself is the result is known only when it runs"
-KEYS = "the key is loaded, and its sums are each thread's own"
+TRACED = "whether the result is x itself is known only at run time"
+KEYS = "the key is loaded, and each thread computes its round keys"
 SHARDS = "the index of a shard's first element is loaded and added"
-HALVES = "conversions of every element, which ptxas does not pair"
-INSIDE = "XLA copies x and y; where rows end inside of a tile, a block serves 4 elements"
+HALVES = "every element is converted, and ptxas does not pair the conversions"
+INSIDE = "XLA copies x and y; where rows end inside a tile, a block serves 4 elements"
 
 LAYERS = (
     Goal("layers", _ours("dropout", shape=[4096, 1024], **FORWARD), 2.0, over=SCALE),
@@ -106,7 +107,7 @@ MODELS = (
 
 
 def _attention(length: int, direction: str, most: float, over: Where, **where: Any) -> Goal:
-    """Of attention with dropout, on 4 heads of 64."""
+    """A goal for attention with dropout, on 4 heads of 64."""
     setting = {"shape": [1, length, 4, 64], "dtype": "float32", "direction": direction}
     return Goal("attention", _ours(WITH_DROPOUT, **setting), most, over=over, **where)
 
@@ -138,8 +139,8 @@ ATTENTION = (
 
 
 def _compiled(device: str, case: str, dtype: str, most: float, why: str = "", above: str = ""):
-    """Machine instructions an element on GPU, bundles for 1024 elements on TPU."""
-    what = "bundles" if device.startswith("v") else "instructions"
+    """A goal for machine instructions per element on GPU, bundles per 1024 elements on TPU."""
+    what = "bundles" if device in TPUS else "instructions"
     bare = {"case": above, "shape": [1024, 1024]} if above else None
     return Goal(f"aot {device}", {"case": case, "dtype": dtype}, most, what, None, bare, why)
 
@@ -168,7 +169,7 @@ GOALS = (*LAYERS, *MODELS, *ATTENTION, *AHEAD_OF_TIME)
 
 
 def reached(goal: Goal, records: Sequence[Record]) -> list[tuple[Record, Spread | None]]:
-    """The records that a goal is about, and the number of each; None where the other is missing."""
+    """The records of a goal, each with its number; None if there is no record to compare with."""
     kinds = ("time", "compiled")
     own = [r for kind in kinds for r in results.of(records, kind, suite=goal.suite)]
     found = []
@@ -182,7 +183,7 @@ def reached(goal: Goal, records: Sequence[Record]) -> list[tuple[Record, Spread 
 
 
 def _beside(record: Record, where: Where, own: Sequence[Record]) -> Record | None:
-    """The record of the same setting with other names."""
+    """Returns the record that equals this one except in the fields of ``where``, if any."""
     names = ("work", "library", "variant", "case", "threads", "shape", "dtype", "direction", "mode")
     wanted = {name: record[name] for name in names if name in record}
     wanted |= {name: value for name, value in where.items() if value or name == "variant"}
@@ -201,12 +202,12 @@ def _number(goal: Goal, record: Record, other: Record | None) -> Spread:
 
 
 def table(records: Sequence[Record]) -> str:
-    """Markdown: the goals that the records have something for."""
+    """Returns the goals that the records have numbers for, as a table in Markdown."""
     lines = [
-        "# What is reached of the goals",
+        "# Goals and results",
         "",
         "Written by `python -m bench goals` from the results in this folder. CPU times have 95 %",
-        "intervals; instructions are those of one element, bundles those for 1024 elements.",
+        "intervals; instructions are per element, bundles per 1024 elements.",
         "",
         "| suite | ours | setting | what | goal | reached | |",
         "| --- | --- | --- | --- | ---: | ---: | --- |",

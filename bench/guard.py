@@ -1,12 +1,11 @@
 """Counts the instructions that the C++ kernel executes, and compares them with stored counts.
 
-    python -m bench.guard            fails where a count is more than 2 % above the stored one
+    python -m bench.guard            fails if a count is more than 2 % above the stored one
     python -m bench.guard --store    stores the counts of this compiler
 
-Unlike times, counts do not depend on what else the machine does. valgrind's callgrind counts them
-in a small driver that is built here with the kernel's own flags. It does not know AVX-512, so only
-the other targets are counted. Counts belong to a compiler's version: one without stored counts
-fails, too.
+Unlike times, counts do not depend on the load of the machine. valgrind's callgrind counts them in a
+small driver, built with the kernel's own flags. It does not support AVX-512, so only the other
+targets are counted. Counts are stored per compiler version; a version without stored counts fails.
 """
 
 import argparse
@@ -43,11 +42,11 @@ Counts = dict[str, float]  # "avx2:dropout:float32" → instructions an element
 
 
 class MissingError(RuntimeError):
-    """What is needed to count is not installed."""
+    """A tool that counting needs is not installed."""
 
 
 def count() -> tuple[str, Counts]:
-    """(the compiler's version, instructions an element of everything).
+    """Returns the compiler's version and the instructions per element of all works.
 
     Raises:
         MissingError: valgrind or a C++ compiler is not installed.
@@ -71,7 +70,7 @@ def count() -> tuple[str, Counts]:
 
 
 def build(compiler: str, folder: Path) -> Path:
-    """The driver, built in a folder."""
+    """Builds the driver in a folder and returns its path."""
     text = (CPP / "CMakeLists.txt").read_text()
     common = ["-std=c++17", "-w", f"-I{CPP}", *options(text)]
     commands = {
@@ -88,14 +87,14 @@ def build(compiler: str, folder: Path) -> Path:
 
 
 def simd_flags(text: str) -> dict[str, list[str]]:
-    """Each target of this machine, and its flags."""
+    """Target → its compiler flags, for the targets of this machine."""
     names = {"x86_64": ["baseline", "avx2", "avx512"], "aarch64": ["neon"], "arm64": ["neon"]}
     found = dict(re.findall(r"add_simd\((\w+)([^)]*)\)", text))
     return {name: found[name].split() for name in names[os.uname().machine]}
 
 
 def options(text: str) -> list[str]:
-    """Those that decide which code is made: -O…, -f…."""
+    """The compile options that affect code generation, -O… and -f…."""
     found = re.search(r"target_compile_options\(\s*flaxnoise_options\s+INTERFACE([^$]*)", text)
     if found is None:
         raise ValueError("CMakeLists.txt must have the compile options of flaxnoise_options.")
@@ -103,13 +102,13 @@ def options(text: str) -> list[str]:
 
 
 def compiler_version(compiler: str) -> str:
-    """A line such as "g++ (Debian 12.2.0-14) 12.2.0"."""
+    """Returns a line such as "g++ (Debian 12.2.0-14) 12.2.0"."""
     shown = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
     return re.sub(r"^\S*?([^/\s]+) ", r"\1 ", shown.stdout.splitlines()[0])
 
 
 def run(valgrind: str, driver: Path, target: str, works: Sequence[str], folder: Path) -> list[int]:
-    """Instructions of each of the works: callgrind dumps its counts after each."""
+    """Returns the instructions of each work; callgrind dumps its counts after each."""
     output = folder / f"{target}.out"
     command = [valgrind, "--tool=callgrind", "-q", f"--callgrind-out-file={output}"]
     command += ["--zero-before=measured", "--dump-after=measured", str(driver), target, *works]
@@ -118,10 +117,10 @@ def run(valgrind: str, driver: Path, target: str, works: Sequence[str], folder: 
 
 
 def total(dump: str) -> int:
-    """The instructions of a callgrind file.
+    """Returns the total number of instructions in the text of a callgrind file.
 
     Raises:
-        ValueError: the text is no such file, or counts something else.
+        ValueError: the text is not that of a callgrind file, or counts other events.
     """
     lines = dict(line.split(":", 1) for line in dump.splitlines() if ":" in line)
     if lines.get("events", "").split() != ["Ir"]:
@@ -133,7 +132,7 @@ def total(dump: str) -> int:
 
 
 def regressions(now: Mapping[str, float], stored: Mapping[str, float]) -> list[str]:
-    """What is more than it was, or is not stored, in words."""
+    """Returns a line for each count that exceeds the stored one or has none."""
     found = []
     for name, value in now.items():
         if name not in stored:

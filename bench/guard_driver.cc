@@ -1,5 +1,5 @@
-// Runs the kernel's work once for each of its arguments, KIND:TYPE:ELEMENTS, on one thread and one
-// SIMD target, for bench.guard to count instructions: those of `measured` alone.
+// Runs the kernel once for each argument KIND:TYPE:ELEMENTS, on one thread and one SIMD target.
+// bench.guard counts the instructions of `measured` alone.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

@@ -1,4 +1,4 @@
-"""Medians of samples, and the 95 % intervals that decide what is worth printing."""
+"""Medians of samples and their 95 % confidence intervals."""
 
 import math
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Spread(NamedTuple):
 
 
 def spread(samples: Sequence[float]) -> Spread:
-    """Of samples of one clock, or of ratios."""
+    """Returns the median of samples, times or ratios, and its interval."""
     ordered = np.sort(np.asarray(samples))
     rank = _rank(len(ordered))
     low, median, high = ordered[rank], np.median(ordered), ordered[-1 - rank]
@@ -36,13 +36,13 @@ def spread(samples: Sequence[float]) -> Spread:
 
 
 def ratio(a: Sequence[float], b: Sequence[float], *, paired: bool) -> Spread:
-    """a / b.
+    """Returns the ratio a / b and its interval.
 
     Args:
-        a: samples of the one.
-        b: samples of the other.
-        paired: whether sample i of both was taken in the same round; then the interval is that of
-            the rounds' ratios. Otherwise it is made of the ends of both intervals, and wider.
+        a: samples of the numerator.
+        b: samples of the denominator.
+        paired: whether sample i of both was taken in the same round. Then the interval is that of
+            the rounds' ratios; otherwise it combines the ends of both intervals and is wider.
     """
     if paired:
         return spread([x / y for x, y in zip(a, b, strict=True)])
@@ -52,10 +52,10 @@ def ratio(a: Sequence[float], b: Sequence[float], *, paired: bool) -> Spread:
 
 
 def _rank(count: int) -> int:
-    """The largest k for which the k-th least and k-th largest samples enclose the median, 95 %.
+    """The largest index k for which the samples k and −1 − k, sorted, enclose the median with 95 %.
 
-    Each sample is below the true median with probability ½ whatever its distribution, so that the
-    number of those below is binomial. Of 5 samples or fewer, it is their range.
+    Each sample is below the true median with probability ½ whatever its distribution, so the number
+    of samples below it is binomial. For 5 samples or fewer the interval is their range.
     """
     below, rank = 2.0**-count, 0
     while rank < count // 2 and below <= 0.025:

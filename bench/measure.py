@@ -1,4 +1,4 @@
-"""The one loop that times: a row's contenders are built, checked, and then sampled in turn."""
+"""Builds and checks the contenders of a row, then times them in interleaved rounds."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,8 +13,8 @@ from bench.intervals import spread
 Record = dict[str, Any]
 
 SAMPLE = {"cpu": 5e-3, "gpu": 20e-3, "tpu": 20e-3}  # least seconds of a sample
-MORE = 2  # times as many rounds where intervals are still wide
-WIDE = 0.08
+MORE = 2  # at most this many times as many rounds, while an interval is wide
+WIDE = 0.08  # a little below intervals.NARROW
 
 
 class WrongError(ArithmeticError):
@@ -22,13 +22,13 @@ class WrongError(ArithmeticError):
 
 
 class Setting(NamedTuple):
-    """What contenders of a row have in common, besides the work.
+    """What the contenders of a row have in common, besides the work.
 
     Attributes:
         shape: of x.
         dtype: of x.
         direction: "forward"; "gradient" for y and dx, given dy; or another name of what is timed.
-        mode: "jit", "eager", or "donated": y takes the memory of x.
+        mode: "jit", "eager", "donated" (y overwrites x), or a name of the suite's own.
     """
 
     shape: tuple[int, ...]
@@ -41,7 +41,7 @@ class Setting(NamedTuple):
         return int(np.prod(self.shape))
 
     def x(self) -> np.ndarray:
-        """float32 from 1 to 2, as the expectations need it."""
+        """Returns float32 values from 1 to 2, which the expectations assume."""
         return np.linspace(1, 2, self.elements, dtype=np.float32).reshape(self.shape)
 
 
@@ -50,9 +50,9 @@ class Program(NamedTuple):
 
     Attributes:
         run: dispatches the work once and returns what ``wait`` waits for.
-        check: raises WrongError where the result is wrong.
-        wait: blocks until a result is there.
-        facts: what is known besides times: bytes, seconds of compilation.
+        check: raises WrongError if the result is wrong.
+        wait: blocks until a result is ready.
+        facts: numbers besides times, such as bytes and seconds of compilation.
     """
 
     run: Callable[[], Any]
@@ -65,10 +65,10 @@ class Contender(NamedTuple):
     """One way to do a kind of work: ours or a baseline.
 
     Attributes:
-        work: names the expectation that its result must meet.
-        library: whose it is.
-        variant: which of that library's: a backend, a key implementation, a layer.
-        build: makes it ready; raises NotImplementedError where it has no such setting.
+        work: name of the expectation that its result must meet.
+        library: the library it belongs to.
+        variant: a backend, a key implementation or a layer of that library.
+        build: makes it ready to run; raises NotImplementedError if it does not offer the setting.
     """
 
     work: str
@@ -95,8 +95,8 @@ def measure(
         report: called with a line of text before each contender is built.
 
     Yields:
-        ``time`` records with all samples in seconds a call; ``absent`` ones for what a contender
-        does not offer; ``refused`` ones for results that are wrong and calls that fail.
+        ``time`` records with all samples in seconds per call; ``absent`` records for settings that
+        a contender does not offer; ``refused`` records for wrong results and failing calls.
     """
     for number, row in enumerate(rows):
         for record in _measure(row, rounds, report):
@@ -116,7 +116,7 @@ def _measure(row: Row, rounds: int, report: Callable[[str], object]) -> Iterator
             yield {"record": "absent", **about, "reason": str(error)}
         except WrongError as error:
             yield {"record": "refused", **about, "reason": str(error)}
-        except Exception as error:  # one library's failure must not keep the others from running
+        except Exception as error:  # a library that fails must not prevent timing the others
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             yield {"record": "refused", **about, "reason": reason}
         else:
@@ -127,21 +127,21 @@ def _measure(row: Row, rounds: int, report: Callable[[str], object]) -> Iterator
 
 
 def seconds(program: Program, repeats: int = 1) -> tuple[float, float]:
-    """(wall, CPU) seconds of some calls; CPU time is that of all threads of this process."""
+    """Returns wall and CPU seconds of some calls; CPU time is that of all threads together."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = None
     for _ in range(repeats):
-        result = None  # freed first, so that its memory serves the next call
+        result = None  # freed first, so that the next call can reuse its memory
         result = program.run()
     program.wait(result)
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def interleaved(programs: Sequence[Program], rounds: int) -> list[tuple[list[float], list[float]]]:
-    """(wall, CPU) seconds a call of each program, in samples.
+    """Returns samples of (wall, CPU) seconds per call for each program.
 
-    Every round samples each program once, so that all share what disturbs the machine, and the
-    ratios of one round can be compared. The first calls, with cold caches, are not counted.
+    Every round samples each program once, so that disturbances affect all of them alike and ratios
+    within a round are comparable. The first calls, with cold caches, are not counted.
     """
     least = SAMPLE[jax.default_backend()]
     repeats = []

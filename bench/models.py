@@ -1,4 +1,4 @@
-"""Training steps of whole models: without dropout, with Flax's under several keys, with ours."""
+"""The suite models: training steps without dropout, with Flax's under several keys, with ours."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ STEPS = 40  # in which the loss must fall
 
 
 class Mlp(nn.Module):
-    """On the digits that come with scikit-learn: 64 → 1024 → 1024 → 10."""
+    """Three dense layers for scikit-learn's digits: 64 → 1024 → 1024 → 10."""
 
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
@@ -32,7 +32,7 @@ class Mlp(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Blocks of Flax's own attention, with dropout on embeddings, weights and branches."""
+    """Blocks of Flax's attention with dropout on embeddings, attention weights and branches."""
 
     vocabulary: int
     length: int = SEQUENCE
@@ -56,7 +56,7 @@ class Transformer(nn.Module):
 
 
 class Task(NamedTuple):
-    """A model and the batches that it is trained on, inputs[steps, batch, …] and labels."""
+    """A model and its training data: inputs[steps, batch, …] and labels."""
 
     name: str
     model: nn.Module
@@ -90,7 +90,7 @@ class Trainer:
 
     Args:
         task: the model and its data.
-        key: of the dropout stream; None for no dropout.
+        key: the key of the dropout stream; None for no dropout.
         replaced: whether flaxnoise.linen.replace_dropout is applied.
     """
 
@@ -130,7 +130,7 @@ class Trainer:
 
 
 def check_learning(step: Callable[[], Any]) -> None:
-    """Raises WrongError where the loss that ``step`` returns does not fall by a tenth."""
+    """Raises WrongError unless the loss that ``step`` returns falls by a tenth in STEPS steps."""
     losses = [float(step()) for _ in range(STEPS)]
     first, last = losses[0], np.mean(losses[-5:])
     if not last < 0.9 * first:
@@ -138,7 +138,7 @@ def check_learning(step: Callable[[], Any]) -> None:
 
 
 def contender(task: Task, library: str, variant: str) -> Contender:
-    """Named by whose dropout it has: "none", "flax.linen" under a key, or "flaxnoise"."""
+    """A contender with no dropout ("none"), Flax's under a key ("flax.linen"), or "flaxnoise"."""
 
     def build(setting: Setting) -> Program:
         key = None if library == "none" else KEYS.get(variant, KEYS[DEFAULT_KEY])()
@@ -148,13 +148,13 @@ def contender(task: Task, library: str, variant: str) -> Contender:
 
 
 def row(task: Task, *others: tuple[str, str]) -> Row:
-    """A task without dropout and with that of others, as (library, variant)."""
+    """The row of a task: no dropout, and the dropout of each (library, variant)."""
     setting = Setting(task.inputs.shape[1:], direction="training step")
     return Row(setting, [contender(task, *names) for names in (("none", ""), *others)])
 
 
 def rows(quick: bool, only: str) -> Iterator[Row]:
-    """Of the suite models."""
+    """Yields the rows of the suite models."""
     others = (
         ("flax.linen", DEFAULT_KEY),
         ("flaxnoise", "replace_dropout"),
@@ -166,5 +166,5 @@ def rows(quick: bool, only: str) -> Iterator[Row]:
 
 
 def key_row(keys: tuple[str, ...]) -> Row:
-    """The transformer with Flax's dropout under each implementation of keys."""
+    """The row of the transformer with Flax's dropout under each key implementation."""
     return row(words(), *(("flax.linen", key) for key in keys))

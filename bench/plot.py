@@ -1,4 +1,4 @@
-"""Pictures of a results file: cost against size, times relative to flaxnoise's, attention.
+"""Plots a results file: cost against size, times relative to flaxnoise's, attention.
 
 python -m bench.plot bench/results/cpu.jsonl --folder out
 """
@@ -20,7 +20,7 @@ from bench.intervals import spread
 from bench.measure import Record
 from bench.report import ours
 
-# Okabe and Ito's colours, which the colour-blind can tell apart.
+# The colour-blind-safe palette of Okabe and Ito.
 COLOURS = {
     "flaxnoise": "#009E73",
     "flax.linen": "#0072B2",
@@ -46,7 +46,7 @@ SQUARE = [1024, 1024]
 
 
 def sizes(records: Sequence[Record], run: Record) -> Figure:
-    """Nanoseconds an element against the number of elements."""
+    """Plots nanoseconds per element against the number of elements."""
     figure = Figure(figsize=(13, 7), layout="constrained")
     own = results.of(records, dtype="float32", direction="forward", mode=("jit", "donated"))
     own = [record for record in own if len(record["shape"]) < 3]
@@ -54,20 +54,20 @@ def sizes(records: Sequence[Record], run: Record) -> Figure:
         of_work = [record for record in own if record["work"] in (work, *LIMITS)]
         for name in dict.fromkeys(map(label, of_work)):
             _line(axes, [record for record in of_work if label(record) == name])
-        axes.set(xscale="log", yscale="log", ylabel="wall nanoseconds an element", title=work)
+        axes.set(xscale="log", yscale="log", ylabel="wall nanoseconds per element", title=work)
         counts = sorted({results.elements(record) for record in of_work})
         axes.set_xticks(counts, [_count(count) for count in counts])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("elements")
         axes.grid(axis="y", alpha=0.3)
         axes.legend(fontsize=8, frameon=False)
-    figure.suptitle("What an element costs: forward, float32, jitted. Dashed: memory's limit")
+    figure.suptitle("Cost per element: forward, float32, jitted. Dashed: the limit set by memory")
     _footnote(figure, run)
     return figure
 
 
 def ratios(records: Sequence[Record], run: Record) -> Figure:
-    """CPU time of baselines relative to flaxnoise's, with 95 % intervals."""
+    """Plots the CPU time of baselines relative to flaxnoise's, with 95 % intervals."""
     figure = Figure(figsize=(12, 9), layout="constrained")
     grid = figure.subplots(len(WORKS), 2, sharex=True)
     for work, line in zip(WORKS, grid, strict=True):
@@ -83,7 +83,7 @@ def ratios(records: Sequence[Record], run: Record) -> Figure:
 
 
 def attention(records: Sequence[Record], run: Record) -> Figure:
-    """Milliseconds and temporary memory of the gradient of attention against its length."""
+    """Plots time and temporary memory of the gradient of attention against the length."""
     figure = Figure(figsize=(13, 6), layout="constrained")
     own = results.of(records, dtype="float32", direction="gradient", work=("attention", WITH))
     for axes, what in zip(figure.subplots(1, 2), ("wall", "temporary"), strict=True):
@@ -105,7 +105,7 @@ def attention(records: Sequence[Record], run: Record) -> Figure:
     return figure
 
 
-# Name → picture, the suite it is drawn from.
+# Name → (function that draws it, the suite it shows).
 PICTURES = {
     "sizes": (sizes, "layers"),
     "ratios": (ratios, "layers"),
@@ -114,7 +114,7 @@ PICTURES = {
 
 
 def label(record: Record) -> str:
-    """Without the brackets of the tables: "flaxnoise cpu", "x * 1.25"."""
+    """Returns a label for the legend: "flaxnoise cpu", "x * 1.25"."""
     if record["work"] in LIMITS:
         return record["variant"]
     return f"{record['library']} {record['variant']}".strip()
@@ -150,7 +150,7 @@ def _attention_line(axes: Axes, own: Sequence[Record], what: str) -> None:
 
 
 def _square(axes: Axes, lengths: Sequence[int]) -> None:
-    """A line that grows with the square of the length, through the highest first point."""
+    """Draws a line ∝ length² through the highest first point."""
     firsts = [float(np.asarray(line.get_ydata())[0]) for line in axes.get_lines()]
     if firsts:
         y = [max(firsts) * (length / lengths[0]) ** 2 for length in lengths]

@@ -1,4 +1,4 @@
-"""Makes contenders ready to run: functions of a jax key, Keras's layers, torch and NumPy."""
+"""Builds contenders from jax functions, Keras layers, and torch and NumPy functions."""
 
 import functools
 import importlib
@@ -17,11 +17,11 @@ from bench.measure import Contender, Program, Record, Setting
 Function = Callable[[jax.Array, jax.Array], jax.Array]
 Key = Callable[[], jax.Array]
 
-_MODULES = {"jax.random": "jax"}  # libraries whose import has another name
+_MODULES = {"jax.random": "jax"}  # library → the module to import, where its name differs
 
 
 def load(library: str) -> Any:
-    """The module of a library; raises ImportError where it is missing or set up for another use."""
+    """Imports a library; raises ImportError if it is missing or Keras has another backend."""
     if library == "keras":
         os.environ.setdefault("KERAS_BACKEND", "jax")
     module = importlib.import_module(_MODULES.get(library, library))
@@ -35,12 +35,12 @@ def load(library: str) -> Any:
 def jax_contender(
     work: str, library: str, variant: str, function: Function, key: Key | None = None
 ) -> Contender:
-    """A function (key, x) -> y, compiled ahead of the first call.
+    """A contender for a function (key, x) -> y, compiled before the first call.
 
     Args:
-        work: names the expectation.
-        library: whose it is.
-        variant: which of them.
+        work: name of the expectation.
+        library: the library it belongs to.
+        variant: the variant within the library.
         function: what is timed.
         key: makes the key; by default one of jax's default implementation.
     """
@@ -78,7 +78,7 @@ def _jax_program(work: str, function: Function, make_key: Key, setting: Setting)
 
 
 def blocking(run: Callable[[], Any]) -> Callable[[], Any]:
-    """On CPU each call is waited for; elsewhere calls queue, and the last one is."""
+    """Returns a call that blocks on CPU; on accelerators calls queue and the caller waits."""
     if jax.default_backend() != "cpu":
         return run
     return lambda: jax.block_until_ready(run())
@@ -87,7 +87,7 @@ def blocking(run: Callable[[], Any]) -> Callable[[], Any]:
 def compiled(
     function: Callable[..., Any], arguments: Any, facts: Record, *, donate: bool = False
 ) -> Callable[..., Any]:
-    """The function, compiled; what the compiler says goes into ``facts``."""
+    """Compiles a function; the time and memory of the compiled program go into ``facts``."""
     start = time.perf_counter()
     lowered = jax.jit(function, donate_argnums=(1,) if donate else ()).lower(*arguments)
     program = lowered.compile()
@@ -100,7 +100,7 @@ def compiled(
 
 
 def with_gradient(function: Function) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """(key, x, dy) -> (y, dx)."""
+    """Returns the function (key, x, dy) -> (y, dx)."""
 
     def both(key: jax.Array, x: jax.Array, dy: jax.Array) -> tuple[jax.Array, jax.Array]:
         y, pull = jax.vjp(lambda x: function(key, x), x)
@@ -111,19 +111,19 @@ def with_gradient(function: Function) -> Callable[..., tuple[jax.Array, jax.Arra
 
 @functools.lru_cache(maxsize=2)
 def _input(shape: tuple[int, ...], dtype: str) -> jax.Array:
-    """One array for all contenders of a row, so that they find it in the same cache."""
+    """The input x, one array for all contenders of a row, so that caches treat them alike."""
     return jnp.asarray(Setting(shape).x(), dtype)
 
 
 def kept(function: Function, key: jax.Array, x: jax.Array) -> float:
-    """Bytes an element that jit saves for a separate backward pass."""
+    """Returns the bytes per element that jit saves for a separate backward pass."""
     pull = jax.eval_shape(lambda x: jax.vjp(jax.jit(lambda x: function(key, x)), x)[1], x)
     leaves = [leaf for leaf in jax.tree.leaves(pull) if hasattr(leaf, "dtype")]
     return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves if leaf.size > 8) / x.size
 
 
 def keras_contender(work: str, layer: str, parameter: float) -> Contender:
-    """A layer of Keras on JAX, jitted as its users do it: state in, state out."""
+    """A contender for a Keras layer on JAX, jitted with explicit state (``stateless_call``)."""
 
     def build(setting: Setting) -> Program:
         made = getattr(load("keras").layers, layer)(parameter, seed=1, dtype=setting.dtype)
@@ -140,7 +140,7 @@ def keras_contender(work: str, layer: str, parameter: float) -> Contender:
 def torch_contender(
     work: str, variant: str, function: Callable[[Any, Any, bool], Any], *, in_place: bool = False
 ) -> Contender:
-    """(torch, x, whether in place) -> y, without torch.compile."""
+    """A contender for a function (torch, x, in_place) -> y, without torch.compile."""
 
     def build(setting: Setting) -> Program:
         torch = load("torch")
@@ -173,7 +173,7 @@ def torch_contender(
 def numpy_contender(
     work: str, variant: str, function: Callable[[np.random.Generator, np.ndarray], np.ndarray]
 ) -> Contender:
-    """(generator, x) -> y, on one thread."""
+    """A contender for a function (generator, x) -> y, on one thread."""
 
     def build(setting: Setting) -> Program:
         if jax.default_backend() != "cpu":

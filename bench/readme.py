@@ -1,11 +1,11 @@
 """Writes README.md's section on speed from a results file.
 
 python -m bench.readme                  from bench/results/cpu.jsonl
-python -m bench.readme FILE --check     fails where README.md says something else
+python -m bench.readme FILE --check     fails if README.md differs from what it would write
 
-A number is printed only where its 95 % interval ends within ±10 % of it, the run was of a clean
-commit, and the load average was below 0.3 when it began. Other cells stay empty; a ratio is printed
-where its own interval is as narrow.
+A number is printed only if its 95 % interval ends within ±10 % of it, and the run began on a clean
+commit with a load average below 0.3. Other cells stay empty. A ratio is printed only if its own
+interval is as narrow.
 """
 
 import argparse
@@ -31,11 +31,11 @@ Cell = Callable[[Record], str]
 
 
 def section(records: Sequence[Record], source: str) -> str:
-    """Markdown, without the two marks.
+    """Returns the section in Markdown, without the two marks.
 
     Args:
-        records: of a results file.
-        source: its path, from the root of the repository.
+        records: the records of a results file.
+        source: the path of that file from the root of the repository.
     """
     if not records:
         return "Not measured yet: `python -m bench all --output bench/results/cpu.jsonl` does.\n"
@@ -51,8 +51,8 @@ def layers(records: Sequence[Record]) -> list[str]:
         return []
     size = "×".join(map(str, SQUARE))
     lines = [
-        f"Nanoseconds an element in a jitted call, {size} float32, wall time; in brackets CPU time "
-        "relative to flaxnoise's. Gradients are timed with the forward pass.",
+        f"Wall nanoseconds per element of a jitted call, {size} float32; in brackets CPU time "
+        "relative to flaxnoise's. Gradients include the forward pass.",
         "",
     ]
     for work in ("dropout", "gaussian_noise"):
@@ -113,7 +113,7 @@ def keys(records: Sequence[Record]) -> list[str]:
     own = results.of(records, suite="keys")
     if not own:
         return []
-    text = "The same functions under other keys, nanoseconds an element of wall time"
+    text = "The same functions under other key implementations, wall nanoseconds per element"
     layer = [r for r in own if r["direction"] == "forward"]
     steps = [r for r in own if r["direction"] == "training step"]
 
@@ -124,7 +124,7 @@ def keys(records: Sequence[Record]) -> list[str]:
     lines += grid("function", layer, lambda r: f"{r['library']} {r['work']}", _key, cell)
     if steps:
         step = _relative_to_none(records, steps)
-        lines += ["A training step with Flax's dropout under them, milliseconds:", ""]
+        lines += ["A training step with Flax's dropout under each of them, milliseconds:", ""]
         lines += grid("model", steps, lambda r: r["work"], _key, step)
     return lines
 
@@ -149,7 +149,7 @@ def grid(
     column: Callable[[Record], str],
     cell: Cell,
 ) -> list[str]:
-    """A table in Markdown, with the rows and columns in the order of the records."""
+    """Returns the lines of a Markdown table, rows and columns in the order of the records."""
     records = [*records]
     rows, columns = (dict.fromkeys(map(name, records)) for name in (row, column))
     cells = {(row(record), column(record)): cell(record) for record in records}
@@ -159,7 +159,7 @@ def grid(
 
 
 def number(record: Record, records: Sequence[Record], scale: float, form: str) -> str:
-    """The median of its wall time, or nothing where it may not be printed."""
+    """Returns the median wall time as text, or "" if it may not be printed."""
     if not results.printable(record, records):
         return ""
     return format(spread(record["wall"]).median * scale, form)
@@ -196,7 +196,7 @@ def _threads(record: Record) -> str:
 
 
 def footnote(runs: Sequence[Record], source: str) -> list[str]:
-    """What was measured on what; and why cells are empty, where that is the run's fault."""
+    """Returns the hardware, versions and commands, and what in the run leaves cells empty."""
     runs = [run for run in runs if not run["suite"].startswith("aot")]
     last = runs[-1]
     versions = ", ".join(f"{name} {text}" for name, text in last["versions"].items())
@@ -207,9 +207,9 @@ def footnote(runs: Sequence[Record], source: str) -> list[str]:
     text = (
         f"Measured on {max(run['threads'] for run in runs)} cores of {last['device']} "
         f"({last['simd']}), Python {last['python']}, {versions}, at commit {commits}, load average "
-        f"{loads} at the start, by {commands}: medians of interleaved samples, warm caches, every "
-        "result checked before. A number is printed where its 95 % interval is narrower than "
-        f"±10 %. All samples are in [{source}]({source}); this section was made from it."
+        f"{loads} at the start, by {commands}: medians of interleaved samples with warm caches; "
+        "every result was checked first. A number is printed if its 95 % interval is narrower than "
+        f"±10 %. All samples are in [{source}]({source}), from which this section is generated."
     )
     if doubts:
         text += f" Cells are empty because {' and '.join(doubts)}."
@@ -217,10 +217,10 @@ def footnote(runs: Sequence[Record], source: str) -> list[str]:
 
 
 def replaced(readme: str, text: str) -> str:
-    """The README with this section between the two marks.
+    """Returns the README with this text between the two marks.
 
     Raises:
-        ValueError: the marks are not there, once each, in their order.
+        ValueError: the marks do not appear once each, in order.
     """
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)

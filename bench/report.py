@@ -1,6 +1,6 @@
-"""Results as text on the terminal, and the ratios of two results files.
+"""Prints results on the terminal, and compares two results files.
 
-python -m bench.report A B        how many times as long everything takes in B as in A
+python -m bench.report A B        the ratios of times, B / A
 """
 
 import argparse
@@ -13,12 +13,12 @@ from bench.contenders import missing
 from bench.intervals import Spread, spread
 from bench.measure import Record, Row, measure
 
-PER_ELEMENT = ("forward", "gradient")  # directions whose times are given an element
+PER_ELEMENT = ("forward", "gradient")  # directions whose times are shown per element
 FACTS = {"kept": "kept B/el", "temporary": "temporary B", "compile": "compile s", "text": "text"}
 
 
 def records(name: str, rows: Iterable[Row], rounds: int, run: Record) -> list[Record]:
-    """Measures a suite and returns all its records, the run's first."""
+    """Measures a suite and returns its records; that of the run comes first."""
     about = {"suite": name, "threads": run["threads"]}
     gone = missing(run["platform"]).items()
     found = [{"record": "missing", "library": library, "reason": why} for library, why in gone]
@@ -71,12 +71,12 @@ def text(record: Record) -> str:
 
 
 def ours(work: str, records: Iterable[Record]) -> Record | None:
-    """The default contender of flaxnoise among the records of a row."""
+    """Returns the record of flaxnoise's default backend among those of a row, if there is one."""
     return next((r for r in records if (r["work"], r["library"]) == (work, "flaxnoise")), None)
 
 
 def line(record: Record, base: Record | None) -> str:
-    """Wall and CPU time with the half width of their intervals, ratio of CPU time, and facts."""
+    """Formats wall and CPU time with their intervals' half widths, the CPU ratio, and facts."""
     cells = [f"  {record['work']:<24}{results.name(record):<32}"]
     unit, scale = ("ns/el", 1e9 / results.elements(record))
     if record["direction"] not in PER_ELEMENT:
@@ -91,7 +91,7 @@ def line(record: Record, base: Record | None) -> str:
 
 
 def ratios(a: Sequence[Record], b: Sequence[Record], clock: str) -> list[tuple[Record, Spread]]:
-    """b / a of what both files have, the largest first."""
+    """Returns the ratios b / a of the records that both files have, the largest first."""
     before = {results.identity(record): record for record in results.of(a)}
     pairs = [
         (record, results.unpaired(record, before[results.identity(record)], clock))

@@ -1,7 +1,8 @@
-"""Results files: one JSON object a line, and when a number in them may be printed.
+"""Reads and writes results files, and decides which of their numbers may be printed.
 
-``run`` records say for each suite what it ran on and by which command; ``time`` records have all
-samples, in seconds a call; ``missing``, ``absent`` and ``refused`` ones have the reason.
+A file has one JSON object per line. A ``run`` record has the hardware, versions and command of a
+suite; a ``time`` record all samples, in seconds per call; a ``missing``, ``absent`` or ``refused``
+record the reason.
 """
 
 import json
@@ -35,7 +36,7 @@ def write(path: Path, records: Iterable[Record]) -> None:
 
 
 def read(path: Path) -> list[Record]:
-    """Raises ValueError where the file is no results file."""
+    """Reads the records of a file; raises ValueError if it is not a results file."""
     records = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         try:
@@ -49,7 +50,7 @@ def read(path: Path) -> list[Record]:
 
 
 def merge(path: Path, records: Sequence[Record]) -> list[Record]:
-    """Writes the records of some suites into a file, in place of what it has of those suites."""
+    """Writes records into a file, replacing its records of the same suites."""
     suites = {record["suite"] for record in records}
     old = read(path) if path.exists() else []
     merged = [record for record in old if record["suite"] not in suites] + [*records]
@@ -58,7 +59,7 @@ def merge(path: Path, records: Sequence[Record]) -> list[Record]:
 
 
 def of(records: Iterable[Record], kind: str = "time", **wanted: Any) -> list[Record]:
-    """The records of a kind whose entries are as wanted, or one of a tuple that is wanted."""
+    """Returns the records of a kind whose fields equal the wanted values (or one of a tuple)."""
     return [
         record
         for record in records
@@ -71,7 +72,7 @@ def of(records: Iterable[Record], kind: str = "time", **wanted: Any) -> list[Rec
 
 
 def identity(record: Record) -> str:
-    """What was timed: equal for records of two runs that can be compared."""
+    """Identifies what was timed: equal for comparable records of two runs."""
     return json.dumps([record.get(name) for name in IDENTITY])
 
 
@@ -81,12 +82,12 @@ def same_row(a: Record, b: Record) -> bool:
 
 
 def name(record: Record) -> str:
-    """Who was timed: "flax.linen (rbg)"."""
+    """Returns library and variant: "flax.linen (rbg)"."""
     return record["library"] + (f" ({record['variant']})" if record["variant"] else "")
 
 
 def setting(record: Record) -> str:
-    """How it was timed: "1024×1024 float32 forward jit"."""
+    """Returns the setting in words: "1024×1024 float32 forward jit"."""
     shape = "×".join(map(str, record["shape"]))
     return f"{shape} {record['dtype']} {record['direction']} {record['mode']}"
 
@@ -99,17 +100,17 @@ def elements(record: Record) -> int:
 
 
 def relative(record: Record, base: Record, clock: str) -> Spread:
-    """How many times as long as another it takes."""
+    """Returns the time of a record relative to that of another of the same run."""
     return ratio(record[clock], base[clock], paired=same_row(record, base))
 
 
 def unpaired(record: Record, base: Record, clock: str) -> Spread:
-    """The same for records of two runs."""
+    """Returns the time of a record relative to that of a record of another run."""
     return ratio(record[clock], base[clock], paired=False)
 
 
 def doubts(run: Record) -> list[str]:
-    """Why numbers of a run may not be printed in README; none if they may."""
+    """Returns the reasons why numbers of a run may not be printed in README."""
     found = []
     if not run["commit"] or run["commit"].endswith("+"):
         found.append(f"files were changed since commit {run['commit'].rstrip('+')}")
@@ -119,13 +120,13 @@ def doubts(run: Record) -> list[str]:
 
 
 def printable(record: Record, records: Sequence[Record]) -> bool:
-    """Whether its times may be printed in README."""
+    """Whether the times of a record may be printed in README."""
     (run,) = of(records, "run", suite=record["suite"], threads=record["threads"])
     return not doubts(run) and spread(record["wall"]).is_narrow
 
 
 def describe(suite: str, threads: int, load: float, command: str) -> Record:
-    """The record of a run, made in the process that times."""
+    """Returns the record of a run; called in the process that times."""
     device = jax.devices()[0]
     return {
         "record": "run",
@@ -134,7 +135,7 @@ def describe(suite: str, threads: int, load: float, command: str) -> Record:
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "commit": commit(),
-        "load": load,  # at the start of the command, before it made load of its own
+        "load": load,  # at the start of the command, before it caused load itself
         "platform": device.platform,
         "device": processor() if device.platform == "cpu" else device.device_kind,
         "simd": simd(),
@@ -150,7 +151,7 @@ def load() -> float:
 
 
 def command() -> str:
-    """The command line of this process, as it can be repeated."""
+    """Returns the command line that repeats this process."""
     module = "python -m bench" if sys.argv[0].endswith("__main__.py") else f"python {sys.argv[0]}"
     return " ".join([module, *sys.argv[1:]])
 
@@ -170,7 +171,7 @@ def installed(package: str) -> str | None:
 
 
 def commit() -> str:
-    """The commit, with a "+" where files of the code were changed since; "" outside of git."""
+    """Returns the commit, with a "+" if the code differs from it; "" outside of git."""
     code = ("--", ".", ":!bench/results", ":!README.md")
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", *code)
@@ -193,7 +194,7 @@ def processor() -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Floats with four digits: more would be noise."""
+    """Rounds floats to four digits, since more would be noise."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):

@@ -1,21 +1,21 @@
-"""Training steps with and without dropout on 1, 2, 4 and 8 simulated devices.
+"""The suite scaling: training steps with and without dropout on 1, 2, 4 and 8 simulated devices.
 
-The step is forward and backward through three dense layers of 512 units, data parallel; each device
-has its share of one global batch (strong scaling), as this machine's cores do not multiply. The
-facts of a record say how many collectives the compiled program has.
+A step is a forward and a backward pass through three dense layers of 512 units, data parallel. The
+global batch is fixed (strong scaling), since simulated devices share the cores of one machine. Each
+record has the number of collectives in the compiled program.
 
-On paper, at 256 and at 8192 devices: a device draws the noise of the elements that it holds, c·N/D
-seconds for N elements on D devices, and communicates nothing, since the start of its shard follows
-from its position. So
+An estimate for 256 and 8192 devices: a device draws the noise of its own elements, in c·N/D seconds
+for N elements on D devices, and communicates nothing, since the start of its shard follows from its
+position on the mesh. So
 
     t(D) = compute·N/D + c·layers·N/D + all-reduce of the gradients(D)
 
-and the share of noise falls with D where N is fixed, and stays where N grows with D. For a batch of
-2^22 tokens, width 8192 and bfloat16, N = 2^35: 2^27 elements a device at D = 256, 2^22 at 8192. On
-an H100 (3.35 TB/s, 4 bytes an element) a dropout that fuses with nothing takes 160 µs and 5 µs,
-and as much in the backward pass; the three products of a dense layer, 6·N·8192/D operations, take
-6.6 ms and 0.2 ms at 10^15 a second: noise is 5 % of it at either size. N > 2^32 needs indices of
-64 bits, which the generator has. Masks made on one device would be 4 GiB a layer, over one link.
+and the share of noise falls with D if N is fixed, and is constant if N grows with D. For a batch of
+2^22 tokens, width 8192 and bfloat16, N = 2^35: 2^27 elements per device at D = 256, 2^22 at 8192.
+On an H100 (3.35 TB/s, 4 bytes per element) an unfused dropout takes 160 µs and 5 µs in each of the
+two passes; the three matrix products of a dense layer, 6·N·8192/D operations, take 6.6 ms and
+0.2 ms at 10^15 per second: noise adds 5 % at either size. N > 2^32 needs 64-bit indices, which the
+generator has. Masks made on one device would be 4 GiB per layer, sent over one link.
 """
 
 import re
@@ -33,7 +33,7 @@ from bench.programs import Function, blocking, compiled
 
 ROWS, WIDTH, LAYERS = 1024, 512, 3
 COLLECTIVE = re.compile(r"= .*? (?:all-\w+|collective-\w+|reduce-scatter)(?:-start)?\(")
-# Library and variant → the noise, and whether kernels run on each shard of an automatic mesh.
+# (library, variant) → the noise, and whether partition_kernels is on.
 VARIANTS: dict[tuple[str, str], tuple[Function | None, bool]] = {
     ("none", ""): (None, False),
     ("flaxnoise", "xla"): (dropout, False),
@@ -90,7 +90,7 @@ def _text(program: Any) -> str:
 
 
 def step(noise: Function | None) -> Callable[..., jax.Array]:
-    """(weights, keys, x) -> the gradient in the weights."""
+    """Returns the function (weights, keys, x) -> the gradient in the weights."""
 
     def loss(weights: jax.Array, keys: jax.Array, x: jax.Array) -> jax.Array:
         for layer, key in zip(weights, keys, strict=True):

@@ -1,4 +1,4 @@
-"""The suites: each is rows of contenders that are timed against each other."""
+"""The table of suites; each yields rows of contenders that are timed against each other."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -14,8 +14,8 @@ FLAT = tuple(work for work in EXPECTATIONS if work not in OF_MAPS)
 GRADIENT = tuple(work for work in FLAT if work not in WITHOUT_GRADIENT)
 MAPS = (*LIMITS, *OF_MAPS)
 
-# Setting and works. A fresh result of more than 16 MB would be timed by the page faults of its
-# memory. The key suite has the rest of the functions of jax.random.
+# Setting and works. Results of more than 16 MB are donated: the page faults of fresh memory would
+# dominate their time. The suite keys has the other functions of jax.random.
 LAYERS: tuple[tuple[Setting, Sequence[str]], ...] = (
     (Setting((1024,), mode="eager"), MAIN),
     (Setting((1024,)), MAIN),
@@ -42,7 +42,7 @@ DEVICE = tuple(
 
 
 def _of_table(table: Sequence[tuple[Setting, Sequence[str]]], only: str) -> Iterator[Row]:
-    """With the limits beside the works that are wanted."""
+    """Yields the rows of a table; the memory limits are timed beside the works selected."""
     platform = jax.default_backend()
     for setting, works in table:
         wanted = [work for work in works if only in work]
@@ -57,12 +57,12 @@ def layers(quick: bool, only: str) -> Iterator[Row]:
 
 
 def device(quick: bool, only: str) -> Iterator[Row]:
-    """On arrays that fill an accelerator."""
+    """Dropout and normal noise on arrays that fill an accelerator."""
     yield from _of_table(DEVICE[::2] if quick else DEVICE, only)
 
 
 def attention(quick: bool, only: str) -> Iterator[Row]:
-    """Attention with dropout and without, against its length."""
+    """Attention with and without dropout, against the length."""
     from bench.attention import rows
 
     return rows(quick, only)
@@ -76,7 +76,7 @@ def models(quick: bool, only: str) -> Iterator[Row]:
 
 
 def keys(quick: bool, only: str) -> Iterator[Row]:
-    """What draws by jax.random, under each implementation of keys; a model's training step, too."""
+    """Draws of jax.random, and a model's training step, under each key implementation."""
     gone = missing(jax.default_backend())
     for work, (library, _) in DRAWN.items():
         if only in work and library not in gone:
@@ -89,7 +89,7 @@ def keys(quick: bool, only: str) -> Iterator[Row]:
 
 
 def compile_time(quick: bool, only: str) -> Iterator[Row]:
-    """Seconds to lower and compile many equal layers, and how long their text is."""
+    """Seconds to lower and compile many equal layers, and the length of the lowered text."""
     from bench.compile import rows
 
     return rows(quick, only)
@@ -106,12 +106,12 @@ class Suite(NamedTuple):
     """How a suite is run.
 
     Attributes:
-        rows: (quick, only) -> the rows; ``only`` is part of the names of works.
+        rows: (quick, only) -> the rows of the works whose names contain ``only``.
         one_thread: whether it is timed on one CPU as well as on all.
-        devices: how many devices the CPU is to simulate.
-        ahead_of_time: whether it has rows for what compiles for GPUs and TPUs, too.
+        devices: how many devices the CPU simulates.
+        ahead_of_time: whether it also has rows that are compiled for GPUs and TPUs.
         rounds: samples of each contender.
-        in_all: whether ``python -m bench all`` has it.
+        in_all: whether ``python -m bench all`` includes it.
     """
 
     rows: Callable[[bool, str], Iterable[Row]]

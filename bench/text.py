@@ -1,6 +1,6 @@
-"""A text to train on, written by this script: sums in English words, each different from the last.
+"""Generates a text to train on: sums in English words.
 
-The whole is a pure function of its length: nothing is downloaded, and nobody owns it.
+The text is a pure function of its length, so nothing is downloaded and no licence applies.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ _FORMS = (
 
 
 def in_words(number: int) -> str:
-    """Of a number from 0 to 9999.
+    """Spells a number from 0 to 9999 in English.
 
     Example:
         >>> in_words(1342)
@@ -38,7 +38,7 @@ def in_words(number: int) -> str:
 
 
 def characters(length: int) -> tuple[np.ndarray, int]:
-    """int32[length] of the text, and how many different characters there are."""
+    """Returns the text as int32[length] of character ids, and the size of the alphabet."""
     rng = np.random.default_rng(0)
     parts: list[str] = []
     written = 0

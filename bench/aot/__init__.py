@@ -1,7 +1,7 @@
-"""Compiles for GPUs and TPUs that are not there; nothing is run.
+"""Compiles for GPUs and TPUs ahead of time, without a device; nothing is run.
 
-The wheels that do it lie outside of site-packages (scripts/setup_aot.sh), so that jax looks for no
-device wherever else it starts; a process that compiles gets them in its environment.
+The wheels that do it are installed outside of site-packages (scripts/setup_aot.sh), as jax would
+otherwise look for a device whenever it starts. A process that compiles has them on its path.
 """
 
 import os
@@ -16,19 +16,19 @@ _MODULES = {"gpu": "jax_plugins", "tpu": "libtpu"}
 
 
 def wheels(kind: str) -> Path:
-    """The folder of the wheels for "gpu" or "tpu", whether or not it is there."""
+    """Returns the folder of the wheels for "gpu" or "tpu", which may not exist."""
     return Path(os.environ.get(f"FLAXNOISE_AOT_{kind.upper()}", Path(sys.prefix, f"aot-{kind}")))
 
 
 def missing(kind: str) -> str | None:
-    """Why nothing can be compiled for GPUs or TPUs here, or None."""
+    """Returns why nothing can be compiled for GPUs or TPUs here, or None."""
     if (wheels(kind) / _MODULES[kind]).is_dir():
         return None
     return f"the wheels of the extra aot-{kind} are not in {wheels(kind)}: run scripts/setup_aot.sh"
 
 
 def environment(kind: str) -> dict[str, str]:
-    """Of a process that compiles for "gpu" or "tpu"."""
+    """Returns the environment of a process that compiles for "gpu" or "tpu"."""
     own = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     tools = ":".join(map(str, wheels(kind).glob("nvidia/cu*/bin")))
     return own | {
@@ -36,10 +36,10 @@ def environment(kind: str) -> dict[str, str]:
         "PYTHONPATH": f"{ROOT}:{wheels(kind)}",
         "PATH": f"{tools}:{os.environ['PATH']}",
         "TPU_SKIP_MDS_QUERY": "1",  # there is no metadata server to ask
-        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # no device that processes could fight for
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # there is no device for processes to compete for
     }
 
 
 def target() -> str:
-    """What this process compiles for: "gpu" or "tpu" where its wheels are on the path, or "cpu"."""
+    """What this process compiles for: "gpu" or "tpu" if its wheels are on the path, else "cpu"."""
     return next((kind for kind in _MODULES if str(wheels(kind)) in sys.path), "cpu")

@@ -1,4 +1,4 @@
-"""What is compiled ahead of time: ours, baselines, and the limits, on shapes that models have."""
+"""The cases that are compiled ahead of time: ours, baselines and limits, on typical shapes."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,18 +16,18 @@ Program = Callable[..., jax.Array]
 
 
 class Case(NamedTuple):
-    """A function of (key, x), or of (key, x, *numbers), and the array that it is compiled for.
+    """A function of (key, x, *numbers, *bias), and the arguments that it is compiled for.
 
     Attributes:
-        name: with dtype and shape, of the record.
+        name: identifies the record, together with dtype and shape.
         function: what is compiled.
         shape: of x.
         dtype: of x.
         impl: the key implementation whose raw keys it gets.
         keys: how many keys, in an array; 0 for a single one.
-        numbers: how many traced float32 numbers it takes besides.
-        bias: whether it takes a vector of x's last dimension besides.
-        devices: on how many x is sharded, along its first dimension.
+        numbers: how many traced float32 numbers it takes.
+        bias: whether it takes a vector of x's last dimension.
+        devices: over how many devices x is sharded, along its first dimension.
         only: the names of the devices that it is compiled for; empty for all.
     """
 
@@ -52,12 +52,12 @@ class Case(NamedTuple):
 
 
 def gradient(function: Function) -> Function:
-    """The backward pass alone: the noise is drawn again, nothing else is computed."""
+    """Returns the backward pass alone, which draws the noise again and computes nothing else."""
     return lambda key, dy: jax.linear_transpose(lambda x: function(key, x), dy)(dy)[0]
 
 
 def chain_gradient(noise: Function) -> Program:
-    """The backward pass of the chain in x, with x for dy as well."""
+    """Returns the backward pass of the chain in x, with x as dy."""
     return lambda key, x, bias: jax.vjp(lambda x: chain(noise)(key, x, bias), x)[1](x)[0]
 
 
@@ -66,7 +66,7 @@ def nothing(key: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def under(impl: str, function: Function) -> Function:
-    """The function, given the raw data of a key of an implementation."""
+    """Returns the function of the raw data of a key of this implementation."""
     name = jax.random.key_impl(KEYS[impl]())
     return lambda key, x: function(jax.random.wrap_key_data(key, impl=name), x)
 
@@ -75,7 +75,7 @@ F32, BF16, F16 = (jnp.dtype(t) for t in (jnp.float32, jnp.bfloat16, jnp.float16)
 BOTH = (F32, BF16)
 SQUARE = (1024, 1024)
 SHAPES = ((1 << 20,), SQUARE, (8, 128, 1024), (4, 16, 64, 256), (32, 197, 768))
-# Sizes that divide by four, of rows that do not; those of 197 are attention weights.
+# Rows that do not divide by four in arrays that do; 197×197 are attention weights.
 ODD_ROWS = ((8, 12, 197, 197), (1022, 1026))
 RAGGED, SMALL_RAGGED = ((1023, 1027), (2_000_001,)), (1023, 1023)
 CHAIN = "bias+gelu+{}+residual"
@@ -92,7 +92,7 @@ def _chain(name: str, noise: Function, shape: tuple[int, ...], dtype: jnp.dtype)
 
 
 def _baselines(dtypes: tuple[jnp.dtype, ...] = BOTH) -> tuple[Case, ...]:
-    """What jax compiles for a multiplication, and for noise of its own."""
+    """A multiplication, Flax's dropout under each key implementation, and jax's normals."""
     flax = DRAWN["dropout"][1]
     return (
         *(Case("multiply", lambda key, x: x * FACTOR, SQUARE, dtype) for dtype in BOTH),
@@ -110,8 +110,8 @@ def _on_mosaic(name: str, function: Program, shape: tuple[int, ...], dtype: jnp.
     return Case(f"{name}, mosaic_gpu", forced, shape, dtype, only=("h100",))
 
 
-# Mosaic's cache knows a kernel by its sizes, not by its use: hence shapes of their own. It has
-# square roots from jax 0.12 on.
+# Mosaic's cache identifies a kernel by its sizes, whatever program it is part of, so each case has
+# sizes of its own. Square roots need jax 0.12.
 MOSAIC = (
     *(_on_mosaic("dropout", DROPOUT, SQUARE, dtype) for dtype in (*BOTH, F16)),
     *(_on_mosaic("dropout", DROPOUT, shape, F32) for shape in (SHAPES[-1], *ODD_ROWS)),
@@ -174,7 +174,7 @@ GPU_CASES = (
     _chain("flax.linen.Dropout", DRAWN["dropout"][1], SQUARE, F32),
 )
 
-# Cores of one kind of vector unit: v5p's gives what v5e's does, tpu7x's what v6e's does.
+# One TPU for each kind of vector unit: v5p gives the same counts as v5e, tpu7x as v6e.
 COMPARED = ("v4", "v5e", "v6e")
 ROWS_OF_768, ROWS_OF_512, ROWS_OF_516 = (1024, 768), (1024, 512), (1024, 516)
 FEW_ROWS = ((1 << 20,), (4, 1 << 17))
@@ -204,6 +204,6 @@ TPU_CASES = (
 
 
 def cases(device: str) -> list[Case]:
-    """Those that are compiled for a device."""
+    """Returns the cases that are compiled for a device."""
     table = GPU_CASES if device in GPUS else TPU_CASES
     return [case for case in table if not case.only or device in case.only]

@@ -1,7 +1,6 @@
-"""Compiles a jax function for an NVIDIA GPU without having one, and reads the machine code.
+"""Compiles a jax function for an NVIDIA GPU without a device, and reads the machine code.
 
-Needs the wheels of the extra aot-gpu (see scripts/setup_aot.sh); no driver. What comes out was
-compiled, not run.
+Needs the wheels of the extra aot-gpu (see scripts/setup_aot.sh), but no driver. Nothing is run.
 """
 
 import os
@@ -27,14 +26,14 @@ MOSAIC_DUMP = (
 
 
 class Kernel(NamedTuple):
-    """What the machine code of one kernel tells.
+    """Facts about the machine code of one kernel.
 
     Attributes:
-        name: as XLA gave it.
+        name: the name that XLA gave it.
         instructions: machine instructions of the kernel (straight-line code), without padding.
-        elements: outputs that one thread writes.
+        elements: elements of the result that one thread writes.
         loads: widths in bytes of the loads from global memory.
-        stores: the same of the stores.
+        stores: widths in bytes of the stores to global memory.
         spilled: bytes of registers spilled to memory.
     """
 
@@ -51,7 +50,7 @@ class Kernel(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A compiled program: its kernels, and the bytes of temporaries that it asks for."""
+    """A compiled program: its kernels, and the bytes of its temporaries."""
 
     kernels: tuple[Kernel, ...]
     temporary_bytes: int
@@ -69,9 +68,9 @@ def compile_for(
     *numbers: jax.ShapeDtypeStruct,
     devices: int = 1,
 ) -> Program:
-    """Compiles for one of aot.GPUS; the target is described in the text file of that name.
+    """Compiles for one of aot.GPUS; the textproto file of that name describes the target.
 
-    On several devices x is cut along its first dimension, by the compiler (an automatic mesh).
+    On several devices x is sharded along its first dimension, on an automatic mesh.
     """
     described = topology(device, devices)
     # Without a device of the topology, compile() would silently compile for the CPU.
@@ -86,7 +85,7 @@ def compile_for(
         jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=cut if a is x else whole)
         for a in (key, x, *numbers)
     ]
-    # Of an element of the result: the machine code stores pairs of bfloat16 as words.
+    # Elements are counted by the bytes stored, as the code stores pairs of bfloat16 as words.
     size = jax.eval_shape(function, key, x, *numbers).dtype.itemsize
     with tempfile.TemporaryDirectory() as folder:
         compiled = _compile_into(folder, jax.jit(function, out_shardings=cut), placed)
@@ -100,7 +99,7 @@ def compile_for(
 def emit(
     device: str, function: Callable[..., jax.Array], *arguments: jax.ShapeDtypeStruct
 ) -> dict[str, str]:
-    """What the compiler writes down on the way, by file name: PTX, HLO, the launches."""
+    """Returns the files that the compiler dumps, by name: PTX, HLO, kernel launches."""
     place = SingleDeviceSharding(topology(device).devices[0])
     placed = [jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place) for a in arguments]
     with tempfile.TemporaryDirectory() as folder:
@@ -122,10 +121,11 @@ def topology(device: str, devices: int = 1) -> topologies.TopologyDescription:
 def _compile_into(
     folder: str, function: jax.stages.Wrapped, arguments: list[jax.ShapeDtypeStruct]
 ) -> jax.stages.Compiled:
-    """Compiles, and leaves in the folder what the compiler writes down."""
+    """Compiles, with the compiler's dumps in the folder."""
     os.environ[MOSAIC_DUMP] = folder
     lowered = function.trace(*arguments).lower(lowering_platforms=("cuda",))
-    # A name of its own, or XLA would take a kernel from its cache and dump nothing.
+    # The name of the folder is new each time; otherwise XLA would find the kernel in its cache and
+    # dump nothing.
     compiled = lowered.compile(compiler_options={"xla_dump_to": folder, **EMITTER_DUMP})
     emitted = [source.read_text() for source in pathlib.Path(folder).glob("*.ptx")]
     if "mosaic_gpu" in lowered.as_text() and not any("mosaic" in text for text in emitted):
@@ -166,7 +166,7 @@ def _kernels(source: pathlib.Path, size: int) -> list[Kernel]:
 
 
 def _without_padding(code: list[str]) -> list[str]:
-    """Without the branch to itself and the NOPs that fill up the last cache line."""
+    """Removes the branch to itself and the NOPs that pad the last cache line."""
     end = max(i for i, instruction in enumerate(code) if "EXIT" in instruction)
     return code[: end + 1]
 
@@ -187,7 +187,7 @@ def _narrow(flags: list[str]) -> int:
 
 
 def _tool(name: str) -> str:
-    """A program of the wheels, or of the machine's CUDA toolkit."""
+    """Returns the path of a CUDA tool, from the wheels or from PATH."""
     for folder in {*map(pathlib.Path, sys.path), _site()}:
         for found in folder.glob(f"nvidia/cu*/bin/{name}"):
             return str(found)

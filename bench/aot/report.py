@@ -1,9 +1,9 @@
-"""Records of what each case compiles to on GPUs and TPUs that are not there.
+"""The suite aot: what each case compiles to for GPUs and TPUs.
 
-GPUs: machine instructions an element of the largest kernel, kernels, widths of loads and stores,
-spills, temporaries, bytes moved (x, the result, temporaries there and back), and the picoseconds an
-element that these instructions and bytes allow. TPUs: static bundles (cycles of a core) for 1024
-elements, and those in which memory moves x and the result.
+GPUs: machine instructions per element of the largest kernel, kernels, widths of loads and stores,
+spills, temporaries, bytes moved (x, the result, and temporaries written and read back), and the
+picoseconds per element that instructions and bytes take at peak rates. TPUs: static bundles (cycles
+of a core) per 1024 elements, and the bundles that fit in the time of moving x and the result.
 """
 
 import math
@@ -19,14 +19,14 @@ from bench.report import progress
 # schedulers of one warp instruction (32 lanes) a cycle · clock in Hz.
 MEMORY = {"h100": 3.35e12, "a100": 2.04e12}
 ISSUE = {"h100": 132 * 4 * 32 * 1.755e9, "a100": 108 * 4 * 32 * 1.41e9}
-# Of a TPU's core: published bandwidth, and the clock that follows from the published peak of
-# bfloat16 products (four units of 128×128 a core; of 256×256 from v6e on).
+# Per TPU core: published memory bandwidth in bytes/s, and the clock that follows from the published
+# bfloat16 peak (four matrix units per core of 128×128; of 256×256 from v6e on).
 TPU_MEMORY = {"v4": 0.615e12, "v5e": 0.82e12, "v5p": 1.38e12, "v6e": 1.64e12, "tpu7x": 3.7e12}
 CLOCK = {"v4": 1.05e9, "v5e": 1.5e9, "v5p": 1.75e9, "v6e": 1.75e9, "tpu7x": 2.2e9}
 
 
 def records(devices: Iterable[str], only: str, load: float, command: str) -> Iterator[Record]:
-    """For each of the devices that this process can compile for: its run, then its cases."""
+    """Yields the run and the cases of each device that this process can compile for."""
     kind = target()
     count = _on_gpu if kind == "gpu" else _on_tpu
     for device in (d for d in DEVICES[kind] if d in devices):

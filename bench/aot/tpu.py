@@ -1,7 +1,7 @@
-"""Compiles a jax function for a TPU without having one, and counts the bundles of its loops.
+"""Compiles a jax function for a TPU without a device, and counts the bundles of its loops.
 
-Needs the wheel libtpu (the extra aot-tpu, see scripts/setup_aot.sh). A bundle is what a TPU's core
-issues in a cycle; waiting for memory is not in it. What comes out was compiled, not run.
+Needs the wheel libtpu (the extra aot-tpu, see scripts/setup_aot.sh). A bundle is what a TPU core
+issues in one cycle; stalls on memory are not counted. Nothing is run.
 """
 
 import atexit
@@ -25,7 +25,7 @@ TOPOLOGIES = {
     "tpu7x": "tpu7x:2x2x1",
 }
 REGISTER_BYTES = 4096
-# By a turn of a loop that goes over a whole array, and by what does a whole array without a loop.
+# Least bytes stored by an iteration of a loop over an array, and by a kernel without a loop.
 LEAST_STORED, LEAST_WITHOUT_LOOP = 4 * REGISTER_BYTES, 256 * REGISTER_BYTES
 
 _LISTING = re.compile(r"\d+-(.+)-\d+-final_bundles\.txt")
@@ -38,13 +38,13 @@ _SPILL = re.compile(r"\bvst(?:\.\S+)? \[vmem:\[#allocation\d+_spill")
 
 
 class Kernel(NamedTuple):
-    """The innermost loop of a kernel, in which nearly all of its time goes.
+    """The innermost loop of a kernel, which takes nearly all of its time.
 
     Attributes:
-        name: as XLA gave it.
-        bundles: of one turn.
-        stored: bytes that one turn stores, in full registers of results.
-        spilled: registers that one turn stores for want of registers.
+        name: the name that XLA gave the kernel.
+        bundles: bundles per iteration.
+        stored: bytes of results that one iteration stores, in full registers.
+        spilled: registers that one iteration spills.
     """
 
     name: str
@@ -54,13 +54,13 @@ class Kernel(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A compiled program: its kernels with loops, and the bytes of its temporaries."""
+    """A compiled program: its kernels over whole arrays, and the bytes of its temporaries."""
 
     kernels: tuple[Kernel, ...]
     temporary_bytes: int
 
     def bundles_per_1024(self, itemsize: int) -> float:
-        """Bundles for 1024 elements of this size, summed over the kernels that go over all."""
+        """Bundles per 1024 elements of this size, summed over the kernels."""
         return sum(k.bundles * 1024 * itemsize / k.stored for k in self.kernels)
 
 
@@ -69,7 +69,7 @@ def compile_for(
     function: Callable[..., jax.Array],
     *arguments: jax.ShapeDtypeStruct,
 ) -> Program:
-    """Compiles for one of aot.TPUS. Not for two programs at once in a process."""
+    """Compiles for one of aot.TPUS. Not thread-safe: libtpu dumps into one folder per process."""
     folder = _dumps()
     # Without a device of the topology, compile() would silently compile for the CPU.
     place = SingleDeviceSharding(topology(device).devices[0])
@@ -88,7 +88,7 @@ def topology(device: str) -> topologies.TopologyDescription:
 
 
 def _dumps() -> pathlib.Path:
-    """Where libtpu writes its listings: told by the environment when it is loaded, so only once."""
+    """Returns the folder of libtpu's listings; libtpu reads the setting once, when it is loaded."""
     option = "--xla_jf_dump_to="
     found = re.search(rf"{option}(\S+)", os.environ.get("LIBTPU_INIT_ARGS", ""))
     if found:
@@ -100,13 +100,13 @@ def _dumps() -> pathlib.Path:
 
 
 def compiled_names() -> list[str]:
-    """Of all that was compiled last, kernels without loops included."""
+    """Returns the names of all kernels compiled last, those without loops included."""
     found = (_LISTING.fullmatch(listing.name) for listing in _dumps().iterdir())
     return [name[1] for name in found if name is not None]
 
 
 def _kernel(listing: pathlib.Path) -> Kernel | None:
-    """Of one file of final bundles; None for what is no kernel, or prepares keys and the like."""
+    """Parses a listing of final bundles; None unless it is a kernel over a whole array."""
     name = _LISTING.fullmatch(listing.name)
     if name is None or name[1] == "TLP" or name[1].startswith("<"):
         return None
@@ -123,10 +123,10 @@ def _kernel(listing: pathlib.Path) -> Kernel | None:
 
 
 def _innermost(lines: list[str]) -> list[list[str]]:
-    """The bundles of each loop of the greatest depth.
+    """Returns the bundles of each of the most deeply nested loops.
 
-    A loop reaches from its label to its last bundle of that depth; bundles in between that are
-    marked otherwise belong to it.
+    A loop extends from its label to its last bundle of that depth; bundles in between that are
+    marked with another depth belong to it.
     """
     bundles = [(found, line) for line in lines if (found := _BUNDLE.match(line))]
     depths = [len(found["depth"]) for found, _ in bundles]

@@ -1,4 +1,4 @@
-"""Prints the wheels of an extra, aot-gpu or aot-tpu, in the versions that this jax goes with."""
+"""Prints the wheels of an extra, aot-gpu or aot-tpu, in the versions that match this jax."""
 
 import importlib.metadata
 import pathlib
@@ -7,7 +7,7 @@ import tomllib
 
 
 def version(wheel: str) -> str:
-    """jax's own wheels are jaxlib's age; which libtpu it goes with, its extra tpu says."""
+    """Returns a version specifier: jaxlib's for wheels of jax, that of jax's extra for libtpu."""
     if wheel.startswith("jax-"):
         return "==" + importlib.metadata.version("jaxlib")
     if wheel == "libtpu":
