@@ -1,4 +1,4 @@
-"""The random draws of a program: where each is made, and by what it is computed."""
+"""Lists the random draws of a program, their locations in the source and who computes them."""
 
 import dataclasses
 import inspect
@@ -36,12 +36,13 @@ class Draw:
     """One random draw.
 
     Attributes:
-        function: what was called, such as "dropout" or "jax.random.bernoulli".
-        computed_by: "flaxnoise"; or "flax" or "client", whose code calls jax.random.
-        generator: "flaxnoise", or the key's implementation as jax prints it: "fry" for threefry.
-        shape: of what is drawn; of x where that is noise of ours.
-        module: path of the Flax module, as far as it names its scope; "" elsewhere.
-        replaces_flax: whether it takes the place of a draw of Flax's, by ``replace_dropout``.
+        function: name of the function called, such as "dropout" or "jax.random.bernoulli".
+        computed_by: "flaxnoise", or "flax" or "client" for calls of jax.random in their code.
+        generator: "flaxnoise", or the key's implementation as jax abbreviates it: "fry" for
+            threefry.
+        shape: shape of the values drawn, or of x for a function of flaxnoise.
+        module: path of the Flax module, from jax's name stack; "" if there is none.
+        replaces_flax: whether ``replace_dropout`` has put it in place of a draw of Flax.
         source: "file:line (function)", the innermost line outside jax, flax and flaxnoise.
     """
 
@@ -59,19 +60,19 @@ class Draw:
 
 
 def dropouts(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Draw, ...]:
-    """Lists every random draw of a call, by source line, and what computes it.
+    """Lists the random draws of a call, with their source lines and who computes them.
 
-    Shows what a model draws that is not flaxnoise's: dropout that is Flax's, or the model's own.
-    The call is traced, and not executed. A draw inside a scan or a loop is listed once. What a
-    deterministic model does not draw is not listed.
+    Use it to find the draws of a model that flaxnoise does not compute: dropout of Flax, or the
+    model's own. The call is traced but not executed. A draw inside a scan or a loop is listed once.
+    Dropout that is deterministic in this call is not listed.
 
     Args:
-        function: such as ``model.apply`` of linen, an nnx.Module or a training step.
-        *args: its arguments; nnx modules among them stay as they are.
-        **kwargs: likewise.
+        function: a function, such as linen's ``model.apply`` or a training step, or an nnx.Module.
+        *args: positional arguments of the function; nnx modules among them do not change.
+        **kwargs: keyword arguments of the function.
 
     Returns:
-        A Draw for each, in the order of the program.
+        The draws, in the order of the program.
 
     Example:
         >>> def noisy(key, x):
@@ -86,9 +87,9 @@ def _traced(function: Callable[..., Any], args: Any, kwargs: Any) -> Jaxpr:
     if isinstance(function, types.MethodType):
         function, args = function.__func__, (function.__self__, *args)
     nnx: Any = sys.modules.get("flax.nnx")
-    if nnx is None:  # then there are no modules of nnx
+    if nnx is None:  # not imported, so there are no nnx modules
         return jax.make_jaxpr(lambda: _arrays(function(*args, **kwargs)))().jaxpr
-    # A copy of the modules is called, so that the streams of the given ones do not advance.
+    # Calls a copy of the modules, so that the streams of the given ones do not advance.
     graph, state = nnx.split((function, args, kwargs))
 
     def call(state: Any) -> list[jax.Array]:
@@ -114,11 +115,11 @@ def _draws(jaxpr: Jaxpr, outer: tuple[JaxprEqn, ...]) -> Iterator[Draw]:
 
 def _draw(chain: tuple[JaxprEqn, ...]) -> Draw:
     draw = chain[-1]
-    # Inside functions that jax has traced before, locations are missing or of another call: the
-    # innermost location outside jax is that of the call.
+    # Equations of a cached trace have no location, or that of an earlier call. The innermost
+    # equation with frames outside of jax gives the location of this call.
     located = [number for number, equation in enumerate(chain) if _frames(equation)]
     call = located[-1] if located else 0
-    # What jax traces by itself has a call stack that begins there.
+    # A jaxpr that jax traces later has a truncated call stack, so the outer ones are appended.
     frames = [frame for equation in reversed(chain[: call + 1]) for frame in _frames(equation)]
     ours = list(itertools.takewhile(lambda frame: _package(frame) == "flaxnoise", frames))
     client = [frame for frame in frames if not _package(frame)]
@@ -139,7 +140,7 @@ def _draw(chain: tuple[JaxprEqn, ...]) -> Draw:
 
 
 def _frames(equation: JaxprEqn) -> list[Any]:
-    """The call stack where an equation was made, innermost first, without that of jax."""
+    """The frames of an equation's traceback outside of jax, innermost first."""
     traceback = equation.source_info.traceback
     return [frame for frame in traceback.frames if _package(frame) != "jax"] if traceback else []
 
@@ -152,7 +153,7 @@ def _package(frame: Any) -> str:
 
 
 def _our_function(frames: list[Any]) -> str:
-    """The outermost public function in a call stack of ours."""
+    """The outermost public function among frames of flaxnoise."""
     names = [frame.function_name for frame in frames]
     return next((name for name in reversed(names) if name in _PUBLIC), "flaxnoise")
 

@@ -1,6 +1,6 @@
-"""What a noise of your own is made of; public, and stable as the functions are.
+"""Building blocks for your own noise functions: a public API, as stable as the functions.
 
-A noise is one function, which checks its arguments and names the coefficients of
+A noise is one function, which checks its arguments and computes the coefficients of
 y = x·(a + b·n) + (c + d·n), n being one of the kinds of noise in flaxnoise/stream/kinds.py. The
 guide "Adding a noise" shows one, with its layers. The base classes of layers are in
 ``flaxnoise.linen.base`` and ``flaxnoise.nnx.base``.
@@ -19,12 +19,12 @@ from flaxnoise.functional.formula import precision as precision
 
 
 def draw(kind: str, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """n as float32 values: what ``apply`` of that kind uses under the same key.
+    """Draws n as float32: the noise that ``apply`` uses for the same kind and key.
 
     Args:
         kind: name of a kind of noise, such as "normal".
         key: a jax.random key, typed or raw; under vmap, a batch of them.
-        shape: of the result.
+        shape: shape of the result.
 
     Returns:
         A float32 array.

@@ -1,4 +1,4 @@
-"""What a layer is in every framework: a function, its arguments as fields, a key from a stream."""
+"""The framework-independent part of layers: a function, its arguments as fields, checks."""
 
 import functools
 import inspect
@@ -14,14 +14,14 @@ from flaxnoise.functional.certain import is_certain
 
 
 class Layer:
-    """Base of the base classes: knows the function, not the framework.
+    """Base class of the layers of all frameworks.
 
-    A layer names its function and has a field for each argument that the function takes after key
-    and x. Those that it takes by position, such as rate, may be given at call time, and then win.
+    A subclass names a function and has a field for each argument of the function after key and x.
+    Positional arguments, such as rate, may also be given at call time, which overrides the field.
 
     Attributes:
-        _function: called as ``function(key, x, …)``. The numbers at which its result is the same
-            for every key, so that a layer without a stream works, are declared on it.
+        _function: called as ``function(key, x, …)``. A layer needs no key at the values declared by
+            ``same_for_every_key`` on the function.
     """
 
     _function: ClassVar[Any] = None
@@ -38,7 +38,7 @@ class Layer:
         super().__init_subclass__(**kwargs)
 
     def _check(self, values: Mapping[str, Any]) -> None:
-        """Checks the values that can be judged without inputs; None is not given yet."""
+        """Checks the values that can be checked without inputs. None means not given yet."""
         owner = getattr(self._function, "__name__", type(self).__name__)
         for name, value in values.items():
             if name in _CHECKS and value is not None:
@@ -48,7 +48,7 @@ class Layer:
         self._check({name: getattr(self, name, None) for name in self._fields})
 
     def _arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields, or what the call gives instead."""
+        """Arguments of the function: those given to the call, else the fields."""
         return {
             name: getattr(self, name) if given.get(name) is None else given[name]
             for name in self._fields
@@ -58,7 +58,7 @@ class Layer:
         return self._function(key, inputs, **values)
 
     def _is_certain(self, values: Mapping[str, Any]) -> bool:
-        """Whether a number known while tracing makes the result the same for every key."""
+        """Whether a static argument makes the result the same for every key."""
         numbers = {name: number(value) for name, value in values.items()}
         return is_certain(self._function, numbers)
 
@@ -66,14 +66,14 @@ class Layer:
 def apply_dropout(
     key: jax.Array, inputs: jax.Array, rate: jax.typing.ArrayLike, broadcast_dims: Any
 ) -> jax.Array:
-    """``flaxnoise.dropout`` that lets integers pass at rate 0, as Flax's Dropout does."""
+    """``flaxnoise.dropout``, but accepts integers at rate 0, as Flax's Dropout does."""
     if arguments.is_zero(number(rate)) and not jnp.issubdtype(jnp.result_type(inputs), jnp.inexact):
         return inputs
     return functional.dropout(key, inputs, rate, broadcast_dims=broadcast_dims)
 
 
 def number(value: Any) -> Any:
-    """The number in a NumPy or JAX scalar on the host; everything else as it is."""
+    """Converts a NumPy or JAX scalar on the host to a number; returns other values unchanged."""
     is_scalar = isinstance(value, np.ndarray | jax.Array) and value.ndim == 0
     return value.item() if is_scalar and arguments.on_host(value) else value
 
@@ -114,9 +114,9 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
 def _checked_call(
     call: Callable[..., Any], parameters: list[inspect.Parameter]
 ) -> Callable[..., Any]:
-    """A call with the parameters as keywords, in its signature and in its errors.
+    """Wraps a call such that its signature and its errors name the parameters as keywords.
 
-    nnx.Sequential reads the signature, and hands a keyword to those of its layers that have it.
+    nnx.Sequential passes a keyword to those of its layers that have it in their signature.
     """
     signature = inspect.signature(call)
     own = [each.replace(kind=each.KEYWORD_ONLY, default=None) for each in parameters]

@@ -13,16 +13,16 @@ from flaxnoise import arguments
 def per_example(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     """Makes a function of flaxnoise take a batch of keys: example i of x gets the noise of keys[i].
 
-    The same as jax.vmap over keys and x, for batches of any rank, with everything else shared. So
-    the noise of an example does not depend on the batch that it is in.
+    Equivalent to jax.vmap over keys and x, nested for batches of any rank, with all other arguments
+    shared. The noise of an example then does not depend on the batch that contains it.
 
     Args:
         function: called as ``function(key, x, …)``, such as ``flaxnoise.dropout``.
 
     Returns:
-        A function of (keys, x, …): the leading dimensions of x are those of keys, and the further
-        arguments are those for one example. It raises ValueError where the dimensions differ, and
-        TypeError where keys are not keys.
+        A function of (keys, x, …). The leading dimensions of x are those of keys; the other
+        arguments are those of a call for one example. It raises ValueError if the leading
+        dimensions differ, and TypeError if keys are not jax.random keys.
 
     Example:
         >>> keys = jax.random.split(key, 33)
@@ -30,7 +30,7 @@ def per_example(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
         >>> bool((y[7] == flaxnoise.dropout(keys[7], x[7], 0.5)).all())
         True
 
-        And with a layer:
+        With a layer:
 
         >>> layer = flaxnoise.nnx.Dropout(0.5)
         >>> z = flaxnoise.per_example(lambda key, x: layer(x, key=key))(keys, x)
@@ -41,7 +41,7 @@ def per_example(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 
 
 class _PerExample:
-    """A function of a batch of keys; an object, so that it can be pickled."""
+    """A function of a batch of keys, as a class so that it can be pickled."""
 
     def __init__(self, function: Callable[..., jax.Array]):
         functools.update_wrapper(self, function)
@@ -69,12 +69,12 @@ class _PerExample:
 
 
 class MonteCarlo(NamedTuple):
-    """The passes of ``mc_apply`` and their statistics; a tree, so that jit can return it.
+    """The samples of ``mc_apply`` and their statistics, as a pytree.
 
     Attributes:
-        samples: what the passes gave, with the passes in front.
-        mean: over the passes.
-        variance: over the passes, the mean square of the deviations from their mean.
+        samples: results of all passes, stacked along a new first dimension.
+        mean: mean over the passes.
+        variance: biased variance over the passes (divided by their number).
     """
 
     samples: Any
@@ -82,11 +82,11 @@ class MonteCarlo(NamedTuple):
     variance: Any
 
     def entropy(self) -> jax.Array:
-        """Total uncertainty of class probabilities (last dimension) in nats: H(mean)."""
+        """Total uncertainty in nats of class probabilities (last dimension): H(mean)."""
         return _entropy(self.mean)
 
     def mutual_information(self) -> jax.Array:
-        """Share of ``entropy`` that is due to the model: H(mean) − mean of H(samples), BALD.
+        """Model (epistemic) part of ``entropy``, in nats: H(mean) − mean of H(samples), or BALD.
 
         Houlsby et al., "Bayesian active learning for classification and preference learning", 2011.
         """
@@ -94,15 +94,15 @@ class MonteCarlo(NamedTuple):
 
 
 def mc_apply(function: Callable[..., Any], key: jax.Array, *args: Any, samples: int) -> MonteCarlo:
-    """Runs a stochastic function several times in one vectorised call: f(keyᵢ, …), keyᵢ of key.
+    """Runs a stochastic function several times with different keys, in one vectorised call.
 
-    Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016. For one mask over several
-    inputs, share it along the batch with ``broadcast_dims``.
+    To use the same mask for several inputs in a pass, share it along the batch dimension with
+    ``broadcast_dims``. Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016.
 
     Args:
-        function: called as ``function(key, *args)``; gives an array or a tree of arrays.
+        function: called as ``function(key, *args)``; returns an array or a tree of arrays.
         key: a jax.random key, split into one for each pass.
-        *args: the same for all passes.
+        *args: further arguments of the function, the same in all passes.
         samples: number of passes.
 
     Returns:

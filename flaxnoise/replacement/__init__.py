@@ -1,4 +1,4 @@
-"""Flax's dropout computed by flaxnoise in models that were written with Flax, for both APIs."""
+"""Replaces Flax's dropout by flaxnoise in existing models, for linen and nnx."""
 
 from flaxnoise.replacement.attention import dot_product_attention as dot_product_attention
 from flaxnoise.replacement.attention import is_attention as is_attention

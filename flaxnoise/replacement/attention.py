@@ -1,4 +1,4 @@
-"""Dropout of Flax's attention functions, computed by flaxnoise."""
+"""Replaces the dropout in Flax's attention functions by flaxnoise."""
 
 import contextlib
 import functools
@@ -13,10 +13,10 @@ from flax import linen, nnx
 
 from flaxnoise import arguments, functional, random
 
-# From this many weights a head on, forming none of them is no slower, and saves their memory.
+# From this many weights per head, tiled attention is as fast as forming the weights.
 _LONG = 512 * 512
-# Scores so low that a softmax gives them nothing; where a row has no others, all its weights are
-# equal, as with the least number of a dtype, which is what Flax puts there.
+# Score of a masked key: its weight is 0, except in a row of masked keys only, whose weights are all
+# equal. The same holds in Flax, which uses the smallest number of the dtype.
 _HIDDEN = -1e29
 _UNDERSTOOD = {
     *("query", "key", "value", "bias", "mask", "dtype", "is_causal", "deterministic"),
@@ -27,11 +27,12 @@ _given = threading.local()
 
 
 class Mask:
-    """What Flax's attention gets for its draw: it drops where the weights are multiplied by it.
+    """Replaces the boolean mask in Flax's attention; multiplying weights by it drops them.
 
-    Flax computes ``weights · (keep.astype(dtype) / keep_prob)``. This object is keep and both
-    steps, so that weights meet ``flaxnoise.attention_dropout``: the scale is that of the realised
-    rate, and nothing is kept for the backward pass. In any other use it is the array of booleans.
+    Flax computes ``weights · (keep.astype(dtype) / keep_prob)``. This object takes the place of
+    ``keep`` and of both intermediate results, so that the product calls
+    ``flaxnoise.attention_dropout``, which scales by the realised rate and stores no mask for the
+    backward pass. In any other use the object behaves like the array of booleans.
     """
 
     def __init__(self, key: jax.Array, rate: Any, shape: tuple[int, ...]) -> None:
@@ -40,7 +41,7 @@ class Mask:
         self._shape = tuple(shape)
 
     def astype(self, dtype: Any) -> "Mask":
-        """The same; the weights have the dtype."""
+        """Returns the mask itself, as the product has the dtype of the weights."""
         return self
 
     def __truediv__(self, keep_prob: Any) -> "Mask":
@@ -54,13 +55,13 @@ class Mask:
         )
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # __jax_array__ would be asked for before __rmul__
+        if name.startswith("__"):  # jax would prefer __jax_array__ to __rmul__
             raise AttributeError(name)
         return getattr(random.keep_mask(self._key, self._shape, self._rate), name)
 
 
 def is_attention(value: Any) -> bool:
-    """Whether it is one of Flax's attention functions that drop."""
+    """Whether a value is one of Flax's attention functions that apply dropout."""
     return any(value is function for function in _FUNCTIONS)
 
 
@@ -70,19 +71,20 @@ def dot_product_attention(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> jax.Array:
-    """Calls one of Flax's attention functions, with dropout of ours.
+    """Calls one of Flax's attention functions with dropout by flaxnoise.
 
-    Long sequences go to ``flaxnoise.dot_product_attention``, unless an argument asks for what it
-    does not do, such as a precision: the mask is the same, and no array of all weights exists.
+    For long sequences, ``flaxnoise.dot_product_attention`` computes the result with the same mask
+    and without an array of all weights, unless an argument asks for something that it does not
+    support, such as a precision.
 
     Args:
-        function: of linen or nnx.
-        context: that in which Flax's draws are ours.
-        args: of the function.
-        kwargs: of the function.
+        function: attention function of linen or nnx.
+        context: context manager within which flaxnoise makes Flax's draws.
+        args: positional arguments of the function.
+        kwargs: keyword arguments of the function.
 
     Returns:
-        What the function returns; where it draws nothing, by Flax's own program.
+        What the function returns. Without dropout, Flax's function computes it unchanged.
     """
     call = _signature(function).bind(*args, **kwargs)
     rate = call.arguments.get("dropout_rate", 0.0)
@@ -91,7 +93,7 @@ def dot_product_attention(
     arguments.rate("dot_product_attention", rate, ())
     if (y := _without_weights(call, rate)) is not None:
         return y
-    # A rate that Flax takes; what counts is the given one, which may be traced, or 1.
+    # Flax accepts no traced rate and no rate 1; Mask takes the real one from _rate.
     call.arguments["dropout_rate"] = 0.5
     with _rate(rate), context():
         y = function(*call.args, **call.kwargs)
@@ -103,7 +105,7 @@ def dot_product_attention(
 
 
 def _without_weights(call: inspect.BoundArguments, rate: Any) -> jax.Array | None:
-    """flaxnoise.dot_product_attention, where it computes the same and sequences are long."""
+    """flaxnoise.dot_product_attention, or None if it is not equivalent or sequences are short."""
     given = call.arguments
     defaults = call.signature.parameters
     if any(

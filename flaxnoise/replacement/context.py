@@ -1,8 +1,9 @@
 """The context in which Flax's dropout is computed by flaxnoise.
 
-Three things of Flax draw: the ``__call__`` of both Dropout classes, and the attention functions,
-which look up ``random`` in their module, whoever refers to them. Linen offers interceptors for the
-first; the others are patched while any thread is in the context, and ask whether their own is.
+Flax draws dropout in three places: in ``__call__`` of linen's and of nnx's Dropout, and in the
+attention functions, which look up ``random`` in their own module. An interceptor
+reaches linen's Dropout and attention layers. The other two are patched as long as any thread is in
+the context, and the patches check whether the current thread is.
 """
 
 import contextlib
@@ -20,20 +21,20 @@ from flax import linen, nnx
 from flaxnoise.replacement.attention import Mask, dot_product_attention
 from flaxnoise.replacement.dropout import call_dropout
 
-# Whether this thread is in the context. Part of the key of every cache of jax, so that functions
-# that were traced outside are traced anew, and the other way round.
+# Whether this thread is in the context. A user context is part of jax's cache keys, so that no
+# function traced outside of the context is reused inside, or vice versa.
 _active = jax.make_user_context(default_value=False)
 _seen = threading.local()
 _lock = threading.Lock()
 _entered = 0
 _originals: list[tuple[Any, str, Any, Any]] = []
-# Subclasses that keep it have the very same function.
+# Subclasses that do not override __call__ have this same function.
 _LINEN_CALL = getattr(linen.Dropout.__call__, "__wrapped__", None)
 
 
 @contextlib.contextmanager
 def replaced() -> Iterator[list[str]]:
-    """Computes Flax's dropout by flaxnoise; gives the list of what it saw, which fills up."""
+    """Replaces Flax's dropout by flaxnoise; yields a list that collects the names of calls."""
     outer = getattr(_seen, "names", None)
     seen: list[str] = []
     _enter()
@@ -66,13 +67,13 @@ def _leave() -> None:
         _entered -= 1
         while _entered == 0 and _originals:
             owner, name, original, new = _originals.pop()
-            if vars(owner)[name] is new:  # else somebody patched it in the meantime
+            if vars(owner)[name] is new:  # otherwise patched by others in the meantime
                 setattr(owner, name, original)
 
 
 def _patches() -> list[tuple[Any, str, Callable[[Any], Any]]]:
     modules = (flax.linen.attention, flax.nnx.nn.attention)
-    # Without that name, attention draws in another way, and its dropout stays Flax's.
+    # Without this name, attention draws in some other way, which is left alone.
     drawing = [module for module in modules if vars(module).get("random") is jax.random]
     return [
         *((module, "random", _drawing_masks) for module in drawing),
@@ -81,7 +82,7 @@ def _patches() -> list[tuple[Any, str, Callable[[Any], Any]]]:
 
 
 def _drawing_masks(random: types.ModuleType) -> types.ModuleType:
-    """jax.random with another bernoulli."""
+    """A copy of jax.random whose bernoulli returns a Mask."""
     module = types.ModuleType(random.__name__)
     vars(module).update(vars(random))
 
@@ -123,7 +124,7 @@ def _intercept(call: Any, args: Any, kwargs: Any, context: linen.module.Intercep
     ours = _linen_attention
     if isinstance(attention, functools.partial):
         ours = functools.partial(ours, *attention.args, **attention.keywords)
-    # The module is a bound copy, made for this apply; it is as it was afterwards.
+    # Mutates the module temporarily: it is a bound copy made for this apply.
     vars(module)["attention_fn"] = ours
     try:
         return call(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""What runs in place of the __call__ of Flax's Dropout classes."""
+"""The replacement for __call__ of Flax's Dropout classes."""
 
 import numbers
 from collections.abc import Callable
@@ -19,14 +19,14 @@ def call_dropout(
     *args: Any,
     **kwargs: Any,
 ) -> jax.Array:
-    """What Flax's own program gives where it draws nothing, and flaxnoise.dropout where it draws.
+    """Calls flaxnoise.dropout where Flax draws a mask, and does what Flax does elsewhere.
 
     Args:
-        call: Flax's ``__call__`` of the module, which has an error for what is missing.
-        module: a Dropout, or of a subclass that keeps ``__call__``.
+        call: Flax's ``__call__`` of the module, called for its error if an argument is missing.
+        module: a Dropout, or an instance of a subclass that does not override ``__call__``.
         inputs: x.
-        *args: what else the call was given.
-        **kwargs: likewise.
+        *args: further positional arguments of the call.
+        **kwargs: keyword arguments of the call.
 
     Returns:
         An array like inputs.
@@ -38,7 +38,7 @@ def call_dropout(
     if deterministic:
         return inputs
     rate = number(module.rate)
-    if isinstance(rate, numbers.Real) and rate in (0, 1):  # as Flax: for integers, too
+    if isinstance(rate, numbers.Real) and rate in (0, 1):  # as in Flax, for integers too
         return inputs if rate == 0 else jnp.zeros_like(inputs)
     key = (
         module.make_rng(module.rng_collection) if is_linen and rngs is None else _key(module, rngs)
@@ -62,7 +62,7 @@ def _arguments_of_nnx(
 
 
 def _key(module: Any, rngs: Any) -> jax.Array | None:
-    """The next key of what Flax takes as rngs; None for anything else."""
+    """The next key from rngs of the types that Flax accepts; None for other types."""
     if isinstance(rngs, nnx.Rngs):
         rngs = rngs[module.rng_collection]
     if isinstance(rngs, nnx.RngStream):

@@ -1,4 +1,4 @@
-"""A function within which Flax's dropout is computed by flaxnoise."""
+"""A wrapper that replaces Flax's dropout by flaxnoise within a function."""
 
 import functools
 import types
@@ -13,12 +13,13 @@ from flaxnoise.replacement.report import Report, tell, warn_of_nothing
 
 
 class Replaced:
-    """Calls a function with Flax's dropout computed by flaxnoise; see ``replace_dropout``.
+    """A function that runs with Flax's dropout replaced by flaxnoise; see ``replace_dropout``.
 
     Args:
         function: such as ``model.apply`` or a training step.
-        strict: whether dropout that is not replaced raises.
-        report: called with a Report before the first call of each kind.
+        strict: whether to raise if some dropout is not replaced.
+        report: called with a Report before the first call with arguments of a new structure, shape
+            or dtype.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Replaced:
         """Calls the function.
 
         Raises:
-            ValueError: strict, and dropout is left; or from the function.
+            ValueError: strict, and some dropout is not replaced; or raised by the function.
         """
         if self._strict or self._report is not None:
             self._inspect(args, kwargs)
@@ -48,11 +49,11 @@ class Replaced:
         return result
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """Lets it decorate methods."""
+        """Binds the function, so that it can decorate methods."""
         return self if instance is None else types.MethodType(self, instance)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles what it was made of."""
+        """Pickles the arguments of the constructor."""
         return Replaced, (self._function, self._strict, self._report)
 
     def _inspect(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -79,7 +80,7 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 def _kind(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
-    """What decides which program is traced: shapes and dtypes of arrays, and all else."""
+    """A cache key: shapes and dtypes of arrays, and all other arguments themselves."""
     leaves, structure = jax.tree.flatten((args, kwargs))
     kinds = [
         (leaf.shape, str(leaf.dtype)) if hasattr(leaf, "dtype") else _hashable(leaf)
@@ -93,7 +94,7 @@ def _hashable(leaf: Any) -> Hashable:
 
 
 def _looks_like_dropout(draw: Draw) -> bool:
-    """Draws of booleans; and uniforms of a client's, which it may compare with a rate."""
+    """Whether a draw is a bernoulli, or a uniform in a client's code, often compared to a rate."""
     if draw.computed_by == "flax":
         return draw.function == "jax.random.bernoulli"
     names = ("jax.random.bernoulli", "jax.random.uniform")

@@ -1,4 +1,4 @@
-"""What a replacement reached, and what it left."""
+"""Reports of what was replaced and what was not."""
 
 import dataclasses
 import warnings
@@ -12,11 +12,11 @@ _HINT = (
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What replace_dropout reached, and what it left.
+    """What replace_dropout replaced, and what it left unchanged.
 
     Attributes:
-        replaced: Flax's dropout that flaxnoise now computes, each with its place in the model.
-        left: other calls that look like dropout, each with its place.
+        replaced: the replaced dropout calls of Flax, each with its location in the model.
+        left: other calls that look like dropout, each with its location.
     """
 
     replaced: tuple[str, ...]
@@ -30,15 +30,15 @@ class Report:
 
 
 def tell(report: Report, *, strict: bool, listener: Callable[[Report], object] | None) -> None:
-    """Hands a report to who asked for it.
+    """Passes a report to the listener, and raises if ``strict`` is violated.
 
     Args:
         report: the report.
-        strict: whether something that is left is an error.
-        listener: is called with the report.
+        strict: whether to raise if the report lists dropout that is left.
+        listener: called with the report, or None.
 
     Raises:
-        ValueError: strict, and something is left.
+        ValueError: strict, and the report lists dropout that is left.
     """
     if listener is not None:
         listener(report)
@@ -49,7 +49,7 @@ def tell(report: Report, *, strict: bool, listener: Callable[[Report], object] |
 
 
 def warn_of_nothing(name: str) -> None:
-    """Says that there was nothing to replace."""
+    """Warns that there was nothing to replace."""
     warnings.warn(
         f"replace_dropout: found no dropout of Flax's in {name}, so that nothing was replaced.",
         stacklevel=3,

@@ -1,4 +1,4 @@
-"""Dropout of attention weights: of an array of them, and inside of attention without one."""
+"""Dropout of attention weights: of an array of weights, and inside tiled attention."""
 
 from flaxnoise.functional.attention.batched import batched_attention as batched_attention
 from flaxnoise.functional.attention.dot_product import (

@@ -1,4 +1,4 @@
-"""Attention with arrays as Flax's layers have them: any number of batch dimensions, any mask."""
+"""Attention for the arrays of Flax's layers: any number of batch dimensions, masks of any dtype."""
 
 import functools
 import math
@@ -25,21 +25,21 @@ def batched_attention(
     broadcast_dropout: bool = True,
     is_causal: bool = False,
 ) -> jax.Array:
-    """``dot_product_attention`` of [*batch, T, N, D], with the defaults of Flax's.
+    """``dot_product_attention`` of [*batch, T, N, D], with the defaults of Flax's function.
 
-    What Flax's ``dot_product_attention`` computes, where it needs no array of the weights: for an
-    ``attention_fn`` that has promoted its arrays to one dtype. The mask of dropout is that of
+    Computes what Flax's ``dot_product_attention`` does, without an array of all weights. Meant for
+    an ``attention_fn`` that has promoted its arrays to one dtype. The dropout mask is that of
     ``attention_dropout`` on weights [*batch, N, T, S].
 
     Args:
-        key: a jax.random key; None where the rate is the number 0.
+        key: a jax.random key; may be None if rate is the number 0.
         query: floating array [*batch, T, N, D].
         keys: [*batch, S, K, D].
         values: [*batch, S, K, Dv].
         rate: share of the weights dropped.
         bias: floating array that broadcasts to [*batch, N, T, S].
-        mask: array of any dtype that broadcasts to [*batch, N, T, S]; a query sees the keys where
-            it is not 0.
+        mask: array of any dtype that broadcasts to [*batch, N, T, S]; nonzero where a query sees a
+            key.
         broadcast_dropout: whether batch and heads share one mask.
         is_causal: whether query t sees only the keys s ≤ t.
 
@@ -47,8 +47,9 @@ def batched_attention(
         [*batch, T, N, Dv].
 
     Raises:
-        TypeError: as ``dot_product_attention``.
-        ValueError: as ``dot_product_attention``; several batch dimensions under ``local_shard``.
+        TypeError: as in ``dot_product_attention``.
+        ValueError: as in ``dot_product_attention``, or several batch dimensions under
+            ``local_shard``.
     """
     mask = None if mask is None else jnp.asarray(mask) != 0
     attend = functools.partial(
@@ -76,7 +77,7 @@ def batched_attention(
 
 
 def _flat(x: Any, batch: tuple[int, ...]) -> jax.Array | None:
-    """[*batch, N, T, S] or less as [B, N, T, S]; shared by the batch where it is so."""
+    """[*batch, N, T, S] or fewer dimensions → [B|1, N, T, S]; unchanged if it has no batch."""
     if x is None or x.ndim <= 3:
         return x
     own = (1,) * (len(batch) + 3 - x.ndim) + x.shape[:-3]

@@ -3,14 +3,15 @@
     y = (softmax(scale·q·kᵀ + bias)·keep/P(keep))·v      lse = log Σ exp(scale·q·kᵀ + bias)
 
 Forward: the online softmax of Dao, "FlashAttention-2", ICLR 2024, after Milakov and Gimelshein,
-"Online normalizer calculation for softmax", 2018. The derivative needs lse alone. With the scores
-s of a tile, p = exp(s − lse) and w = p·keep/P(keep):
+"Online normalizer calculation for softmax", 2018. Besides its arguments, the derivative needs only
+y and lse. With the scores s of a tile, p = exp(s − lse) and w = p·keep/P(keep), it is
 
     dy = Σ (w·ds)·v + w·dv − μ·y      μ = Σ p·ds      dlse = μ
 
-The sum is a loop over tiles again, linear in the tangents. Each tile is under jax.checkpoint, so
-that the transpose of the loop draws the mask and computes the weights anew: this is the backward
-pass of FlashAttention-2. Forward mode, second derivatives and vmap follow from the same rule.
+The sums are computed by a second loop over tiles, which is linear in the tangents. Each tile is
+under jax.checkpoint, so that the transposed loop draws the mask and computes the weights again, as
+the backward pass of FlashAttention-2 does. The same rule gives forward mode, second derivatives and
+vmap.
 """
 
 import functools
@@ -54,7 +55,7 @@ def attend(
 ) -> tuple[jax.Array, jax.Array]:
     """(y, lse) of q [B, T, N, D], k and v [B, S, K, D], bias [B|1, N|1, T|1, S|1].
 
-    lse is [B, T, N], HIGH for a query that sees no key.
+    lse is [B, T, N]; it is HIGH for a query that sees no key.
     """
     return _by_platform(plan, _forward, (q, k, v, bias), given)
 
@@ -72,7 +73,7 @@ def _attend_jvp(plan: Plan, primals: Any, tangents: Any) -> Any:
 
 
 def _by_platform(plan: Plan, function: Callable[..., Any], arrays: Arrays, *rest: Any) -> Any:
-    """function(plan, tile, arrays, *rest), with the tile of the platform that it is lowered for."""
+    """function(plan, tile, arrays, *rest), with the tile for the platform of the lowering."""
     batch, length, heads, _ = arrays[0].shape
     sizes = (plan, batch * heads, length, arrays[1].shape[1])
     on_cpu, elsewhere = cpu_tile(*sizes), accelerator_tile(*sizes)
@@ -110,7 +111,7 @@ def _forward(plan: Plan, tile: Tile, arrays: Arrays, given: Given) -> tuple[jax.
             return acc, new, total * shrink + p.sum(-1)
 
         acc, top, total = over_keys(plan, given, tile, i, one, carry, n, k_blocks, v_blocks)
-        blind = top <= LOW / 2  # false where a score is NaN, which is to be seen
+        blind = top <= LOW / 2  # false for a NaN score, which has to propagate
         total = jnp.where(blind, 1, total)
         factor = 1 / total if given.keep_scale is None else given.keep_scale.astype(dtype) / total
         y = jnp.where(blind[..., None], 0, acc * factor[..., None]).astype(q.dtype)
@@ -130,7 +131,7 @@ def _linear(
     q, k, v, bias = arrays
     kv_heads, length, dtype = k.shape[2], q.shape[1], lse.dtype
     given, bias = _aligned(given, bias, tile, kv_heads)
-    # Cotangents are summed over tiles in the dtype that the tangents have outside of the loops.
+    # The transpose sums cotangents over tiles in the dtype of the tangents here: float32 or wider.
     dq, dk, dv, dbias = (None if t is None else t.astype(dtype) for t in tangents)
     biases = bias, None if dbias is None else by_heads(dbias, tile, kv_heads)
     of_keys = jax.tree.map(lambda x: key_blocks(x, tile), (k, v, dk, dv))
@@ -162,7 +163,8 @@ def _linear(
 
     q_blocks = query_blocks(q, tile, kv_heads)
     m = len(q_blocks)
-    # A program without a loop would else share the tile with the forward pass, and keep it.
+    # Without a loop, common subexpression elimination would merge this tile with that of the
+    # forward pass, and so keep its weights in memory.
     rows = jax.checkpoint(rows, prevent_cse=m == 1)
     results = over_rows(
         rows,
@@ -180,7 +182,7 @@ def _linear(
 def _aligned(
     given: Given, bias: jax.Array | None, tile: Tile, kv_heads: int
 ) -> tuple[Given, jax.Array | None]:
-    """What is per weight, query or key, by heads and padded to whole tiles."""
+    """Mask, bias and segments, padded to whole tiles; mask and bias with heads as (K, G)."""
     bias = None if bias is None else by_heads(bias, tile, kv_heads)
     if given.mask is not None:
         given = given._replace(mask=by_heads(given.mask, tile, kv_heads))
@@ -191,5 +193,5 @@ def _aligned(
 
 
 def _dropped(p: jax.Array, keep: jax.Array | None) -> jax.Array:
-    """p·keep; 1/P(keep) multiplies the sums."""
+    """p·keep. The factor 1/P(keep) is applied to the sums over keys."""
     return p if keep is None else jnp.where(keep, p, 0)

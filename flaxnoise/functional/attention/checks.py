@@ -1,4 +1,4 @@
-"""Arguments of attention, checked, with one text for each mistake."""
+"""Checks of the arguments of attention."""
 
 from typing import Any
 
@@ -17,11 +17,11 @@ OWNER = "dot_product_attention"
 def queries_keys_values(
     query: Any, keys: Any, values: Any
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The three as [B, T, N, D], [B, S, K, D], [B, S, K, Dv]; B = 1 where they have no batch.
+    """The three as [B, T, N, D], [B, S, K, D], [B, S, K, Dv], with B = 1 if they have no batch.
 
     Raises:
         TypeError: not floating, or not of one dtype.
-        ValueError: shapes that do not fit each other.
+        ValueError: shapes that do not match.
     """
     query, keys, values = (
         arguments.floating(OWNER, name, x)
@@ -65,7 +65,7 @@ def per_weight(
     """A bias or mask as [B|1, N|1, T|1, S|1].
 
     Raises:
-        TypeError: of another dtype.
+        TypeError: wrong dtype.
         ValueError: it does not broadcast to the weights.
     """
     if value is None:
@@ -90,7 +90,7 @@ def lengths(name: str, value: Any, batch: tuple[Any, ...]) -> jax.Array | None:
 
     Raises:
         TypeError: not integers.
-        ValueError: not one for each example.
+        ValueError: not one integer for each example.
     """
     if value is None:
         return None
@@ -106,7 +106,7 @@ def segments(
 
     Raises:
         TypeError: not integers.
-        ValueError: one array for sequences of two lengths, or of other shapes.
+        ValueError: one array for T ≠ S, or shapes that do not match.
     """
     if value is None:
         return None, None
@@ -131,11 +131,11 @@ def segments(
 
 
 def number(name: str, value: Any, *, positive: bool = False) -> float | None:
-    """A number that is known while tracing.
+    """A static number as a float.
 
     Raises:
-        TypeError: traced, or no number.
-        ValueError: not finite, or not above 0 where it must be.
+        TypeError: traced, or not a number.
+        ValueError: not finite, or not above 0 if ``positive``.
     """
     if value is None:
         return None
@@ -160,11 +160,11 @@ def flag(name: str, value: Any) -> bool:
 
 
 def window(value: Any) -> tuple[int, int] | None:
-    """How many keys before and after its own position a query sees.
+    """(left, right): how many keys before and after its own position a query sees.
 
     Raises:
         TypeError: not integers.
-        ValueError: negative, or not one or two.
+        ValueError: negative, or not one or two integers.
     """
     if value is None:
         return None
@@ -174,15 +174,15 @@ def window(value: Any) -> tuple[int, int] | None:
             f"{OWNER}: local_window_size must be an integer or a pair (left, right), got {value!r}."
         )
     left, right = (arguments.count(OWNER, "local_window_size", own, least=0) for own in both)
-    most = 2**30  # more than any sequence has; a position plus it is still an int32
+    most = 2**30  # longer than any sequence, but position + window still fits int32
     return min(left, most), min(right, most)
 
 
 def block_sizes(value: Any) -> tuple[int, int] | None:
-    """Numbers of queries and keys of a tile.
+    """(queries, keys) of a tile.
 
     Raises:
-        TypeError: no pair of integers.
+        TypeError: not a pair of integers.
         ValueError: not positive.
     """
     if value is None:
@@ -194,11 +194,11 @@ def block_sizes(value: Any) -> tuple[int, int] | None:
 
 
 def shard_of_keys(value: Any) -> tuple[Any, int]:
-    """(index, count): the keys are one of so many equal shards of the sequence.
+    """(index, count): the keys are shard number index of count equal shards of the sequence.
 
     Raises:
-        TypeError: no pair of integers.
-        ValueError: no such shard.
+        TypeError: not a pair of integers.
+        ValueError: count below 1, or index out of range.
     """
     if value is None:
         return 0, 1

@@ -1,4 +1,4 @@
-"""Attention with dropout of its weights, which are never held."""
+"""Attention with dropout of its weights, without an array of all weights."""
 
 import functools
 from typing import Any
@@ -40,49 +40,50 @@ def dot_product_attention(
 ) -> Any:
     """Attention with dropout of its weights: y = (softmax(scale·q·kᵀ + bias)·keep/P(keep))·v.
 
-    ``jax.nn.dot_product_attention`` with a key and a rate, in memory that is linear in the lengths:
-    no array of queries × keys exists, forward or backward. Weights are computed tile by tile, and
-    each tile draws its part of the mask, in both passes. The mask is
-    ``flaxnoise.random.keep_mask(key, (B, N, T, S), rate)``, whatever the tiles are, so that the
-    result is that of softmax, ``attention_dropout`` and a weighted sum, up to rounding. A query
-    that sees no key gets zeros. At rate 0 it is attention without dropout in linear memory. An
-    infinite or NaN value that is dropped or hidden makes the result NaN, as 0·∞ does there.
+    Like ``jax.nn.dot_product_attention`` with a key and a rate, but in memory that is linear in the
+    sequence lengths: neither pass forms an array of queries × keys. Weights are computed tile by
+    tile, and each tile draws its part of the mask, again in the backward pass. For every tile size
+    the mask is ``flaxnoise.random.keep_mask(key, (B, N, T, S), rate)``, so that up to rounding the
+    result is that of softmax, ``attention_dropout`` and a weighted sum. A query that sees no key
+    gets zeros. With rate 0 it is attention without dropout. Values that are infinite or NaN make
+    the result NaN even where they are dropped or masked, as 0·∞ does in the weighted sum.
 
     Dao, "FlashAttention-2", ICLR 2024; Vaswani et al., "Attention is all you need", NeurIPS 2017.
 
     Args:
-        key: a jax.random key, typed or raw; under vmap, a batch of them. None where the rate is the
+        key: a jax.random key, typed or raw; under vmap, a batch of them. May be None if rate is the
             number 0.
         query: floating array [B, T, N, D], or [T, N, D].
-        keys: [B, S, K, D], of query's dtype; K divides N. Each head of keys serves N/K heads of
-            queries, so that K = N is multi-head and K = 1 multi-query attention.
+        keys: [B, S, K, D], of query's dtype; K divides N. N/K heads of queries share each head of
+            keys: K = N is multi-head attention, K = 1 multi-query attention.
         values: [B, S, K, Dv], of query's dtype.
-        rate: share of the weights dropped, in [0, 1]; one number. May be traced; then it is not
-            checked: below 0 counts as 0, above 1 and NaN as 1. Has no gradient.
+        rate: share of the weights dropped, in [0, 1]; a number. May be traced. A rate that is
+            traced or on an accelerator is not checked: values below 0 count as 0, values above 1
+            and NaN as 1. Has no gradient.
         bias: floating array, added to the scores, that broadcasts to [B, N, T, S]. Has a gradient.
-            Below −5e29 it hides a key, as −inf does.
+            Values below −5e29, such as −inf, mask a key, unless logits_soft_cap bounds them.
         mask: boolean array that broadcasts to [B, N, T, S], True where a query sees a key.
-        scale: factor of q·kᵀ; 1/√D unless given.
+        scale: factor of q·kᵀ; by default 1/√D.
         is_causal: whether query t sees only the keys s ≤ t.
         query_seq_lengths: integers [B]; later queries get zeros.
-        key_value_seq_lengths: integers [B]; later keys are not seen.
+        key_value_seq_lengths: integers [B]; later keys are masked.
         local_window_size: (left, right), or one integer for both: query t sees only the keys
             t − left ≤ s ≤ t + right.
         segment_ids: integers [B, T] for T = S, or a pair [B, T] and [B, S]: a query sees only the
             keys of its own segment.
-        logits_soft_cap: bounds the scores by cap·tanh(scores/cap).
+        logits_soft_cap: bounds the scores, bias included, by cap·tanh(scores/cap).
         broadcast_dropout: whether batch and heads share one mask, as in ``attention_dropout``.
         return_residual: whether to return the logarithm of the softmax's denominator as well.
-        key_value_shard: (index, count) where keys and values are one of count equal shards of a
-            longer sequence, as in ring attention. The index may be traced. Under ``local_shard``,
-            whose spec is that of query, the queries' positions follow from the mesh.
-        block_sizes: (queries, keys) of a tile; chosen by shapes and platform unless given. Has no
-            effect on the mask.
+        key_value_shard: (index, count) if keys and values are one of count equal shards of a longer
+            sequence, as in ring attention. The index may be traced. Under ``local_shard`` with the
+            spec of query, the positions of the queries follow from the mesh.
+        block_sizes: (queries, keys) of a tile; by default chosen from shapes and platform. Does not
+            affect the mask.
 
     Returns:
-        [B, T, N, Dv] or [T, N, Dv], of query's dtype. With return_residual a pair of that and of
-        [B, T, N] or [T, N], float32 (float64 for float64), −inf for a query that sees no key; it
-        has a gradient.
+        [B, T, N, Dv] or [T, N, Dv], of query's dtype. With return_residual, a pair of this and the
+        logarithm [B, T, N] or [T, N], float32 (float64 for float64), which is −inf for a query that
+        sees no key and has a gradient.
 
     Raises:
         TypeError: key is not a key, arrays of wrong or different dtypes, or a scale, cap, size or
@@ -129,7 +130,7 @@ def dot_product_attention(
     residual = checks.flag("return_residual", return_residual)
     if not drops:
         key, rate = None, 0.0
-    # Not inlined: layers of the same shapes share what is traced.
+    # Not inlined: layers of equal shapes share one trace.
     run = functools.partial(_attention, static, key_shards > 1, len(batch) + 3)
     y, lse = per_shard(run, (key, rate, key_shard), (query, keys, values, bias), given)
     if not batch:
@@ -141,7 +142,7 @@ def dot_product_attention(
 def _attention(
     plan: Plan, is_key_shard: bool, rank: int, of_call: Any, arrays: Any, given: Given
 ) -> tuple[jax.Array, jax.Array]:
-    """On arguments that were checked: the arrays of one device, or of all."""
+    """Attention of checked arguments: global arrays, or the shards of one device."""
     key, rate, key_shard = of_call
     key_shard = key_shard if is_key_shard else None
     first, plan = origin(plan, arrays[0], arrays[1].shape[1], key_shard, rank)
@@ -151,8 +152,8 @@ def _attention(
         given = given._replace(
             words=arguments.key_words(key), threshold=threshold, keep_scale=keep_scale
         )
-    # Before the loops: else a shard_map would add up the gradients of what devices share inside of
-    # them, where devices that skip a tile take no part, and all would wait for ever.
+    # Outside of the loops: otherwise the transpose of shard_map sums the gradients of replicated
+    # arrays inside of them, and devices that skip a tile miss the collective, which deadlocks.
     arrays, given = varying.unified((arrays, given))
     y, lse = attend(plan, *arrays, given)
     return y, jnp.where(lse > HIGH / 2, -jnp.inf, lse)

@@ -1,4 +1,4 @@
-"""Loops over tiles: arrays as blocks of queries and of keys, and what runs over them."""
+"""Loops over tiles: splits arrays into blocks of queries and keys, and scans over the blocks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,10 +41,10 @@ def by_heads(x: jax.Array, tile: Tile, kv_heads: int) -> jax.Array:
 def weight_blocks(
     pair: tuple[jax.Array | None, jax.Array | None], axis: int, block: int
 ) -> tuple[jax.Array | None, jax.Array | None] | None:
-    """[…, size, …] → [n, …, block, …] along an axis, or None if that is no axis of the arrays.
+    """[…, size, …] → [n, …, block, …] along an axis; None for absent arrays or an axis of size 1.
 
-    As operands of a loop, arrays have gradients that are stacked block by block. Slices of them,
-    taken inside of the loop, would each have one of the size of the whole.
+    As scanned operands of a loop, the blocks have gradients that are stacked block by block. The
+    gradient of a slice taken inside of the loop would have the size of the full array.
     """
     x = pair[0]
     if x is None or x.shape[axis] == 1:
@@ -53,18 +53,18 @@ def weight_blocks(
 
 
 def _split(x: jax.Array, axis: int, block: int) -> jax.Array:
-    """One axis as (n, block). One at a time: else jax refuses arrays with explicit shardings."""
+    """Splits an axis into (n, block). One axis at a time, as explicit shardings require."""
     return x.reshape(*x.shape[:axis], x.shape[axis] // block, block, *x.shape[axis + 1 :])
 
 
 def _joined(x: jax.Array, axis: int) -> jax.Array:
-    """An axis and the next as one."""
+    """Merges an axis with the next one."""
     size = x.shape[axis] * x.shape[axis + 1]
     return x.reshape(*x.shape[:axis], size, *x.shape[axis + 2 :])
 
 
 def padded(x: jax.Array, axis: int, block: int) -> jax.Array:
-    """With zeros up to whole blocks along an axis."""
+    """Pads an axis with zeros to whole blocks."""
     missing = -x.shape[axis] % block
     if missing == 0:
         return x
@@ -72,7 +72,7 @@ def padded(x: jax.Array, axis: int, block: int) -> jax.Array:
 
 
 def over_rows(body: Callable[..., Any], n: int, *blocks: Any) -> Any:
-    """body(i, block of each) for n blocks of queries, its results stacked."""
+    """The stacked results of body(i, block i of each array) for n blocks of queries."""
     if n == 1:
         results = body(jnp.int32(0), *jax.tree.map(lambda x: x[0], blocks))
         return jax.tree.map(lambda x: x[None], results)
@@ -90,7 +90,7 @@ def over_keys(
     n: int,
     *blocks: Any,
 ) -> Any:
-    """carry = body(carry, j, block of each) for the blocks of keys that rows i may see."""
+    """Folds body(carry, j, block j of each array) over the blocks of keys that rows i may see."""
     skips = plan.causal or plan.window is not None
 
     def step(carry: Any, xs: Any) -> tuple[Any, None]:
@@ -106,6 +106,6 @@ def over_keys(
 
 
 def varying_like(carry: tuple[jax.Array, ...], *others: Any) -> tuple[jax.Array, ...]:
-    """The carry of a loop, varying over the manual axes of shard_map that the others vary over."""
+    """The carry of a loop, marked as varying over the manual axes over which the others vary."""
     leaves = jax.tree.leaves(others)
     return tuple(varying.unify([x, *leaves])[0] for x in carry)

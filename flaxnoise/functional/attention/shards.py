@@ -1,4 +1,4 @@
-"""Attention on the shards of an array: each draws its part of the mask of the whole."""
+"""Attention of sharded arrays: each shard draws its part of the global mask."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,17 +16,17 @@ from flaxnoise.functional.attention.plan import Given, Plan
 def origin(
     plan: Plan, q: jax.Array, keys: int, key_shard: Any, rank: int
 ) -> tuple[jax.Array | None, Plan]:
-    """Where the weights of this call start in those of the global arrays, and the latter's shape.
+    """Offset of this device's weights in the global array of weights, and a plan with its shape.
 
     Args:
-        plan: of the call; its number of keys is that of the global sequence.
+        plan: plan of the call, with the number of keys of the global sequence.
         q: [B, T, N, D] on this device.
         keys: S on this device.
-        key_shard: which shard of the global sequence the keys are, or None.
-        rank: of query as it was given.
+        key_shard: index of the shard of keys, or None.
+        rank: rank of query as given by the caller.
 
     Returns:
-        uint32[4], the position in (B, N, T, S), or None for the beginning; and the plan.
+        The offset in (B, N, T, S) as uint32[4], or None for zeros; and the plan.
     """
     shard = shard_of(q.shape[-rank:])
     if shard is None and key_shard is None:
@@ -48,10 +48,10 @@ def origin(
 def per_shard(
     function: Callable[..., Any], of_call: Any, arrays: tuple[Any, ...], given: Given
 ) -> Any:
-    """function(of_call, arrays, given); on a mesh with explicit axes, on each shard of them.
+    """function(of_call, arrays, given), under shard_map if the mesh has explicit axes.
 
-    Batch and heads, and the queries' length, stay as query has them; keys and values are gathered
-    along their length.
+    Batch, heads and the length of the queries keep the sharding of query. Keys and values are
+    all-gathered along their length.
     """
     query, keys, _, bias = arrays
     mesh = jax.typeof(query).sharding.mesh
@@ -61,7 +61,7 @@ def per_shard(
         if kind == AxisType.Explicit
     }
     leaves = jax.tree.leaves((arrays, given))
-    # What vmap hides may be sharded, and can stay so: the loops leave batch dimensions alone.
+    # Dimensions hidden by vmap may stay sharded: the loops do not touch batch dimensions.
     if is_shard() or not explicit or not any(_is_sharded(x) for x in leaves):
         return function(of_call, arrays, given)
     batch, length, heads, _ = (*jax.typeof(query).sharding.spec, *(None,) * 4)[:4]

@@ -1,9 +1,9 @@
-"""One tile of attention: scores, who sees whom, the mask of dropout, and the products.
+"""One tile of attention: scores, visibility, dropout mask, and products.
 
-Shapes of a tile: B examples, K heads of keys, G heads of queries for each of them, r queries and
-c keys. Queries are [B, K, G, r, D], keys and values [B, K, D, c], weights [B, K, G, r, c]. Keys
-come last in all of them: the gradients of keys and values are products of queries with weights,
-for which XLA on CPU otherwise transposes the weights, which takes three times as long.
+Shapes of a tile: B examples, K heads of keys, G heads of queries per head of keys, r queries and
+c keys. Queries are [B, K, G, r, D], keys and values [B, K, D, c], weights [B, K, G, r, c]. Keys and
+values have the axis of keys last, because their gradients are products of queries with weights: in
+any other layout XLA on CPU transposes the weights, which takes three times as long.
 """
 
 import functools
@@ -20,7 +20,7 @@ from flaxnoise.functional.attention.plan import LOW, Given, Plan, Tile
 def scores(
     plan: Plan, q: jax.Array, k: jax.Array, bias: jax.Array | None, visible: jax.Array | None
 ) -> jax.Array:
-    """cap(scale·q·k + bias), and LOW where a query does not see a key; in the precision of sums."""
+    """cap(scale·q·k + bias), and LOW where a query does not see a key, in ``precision``."""
     dtype = precision(q.dtype)
     s = against_keys(q, k, dtype) * jnp.asarray(plan.scale, dtype)
     if bias is not None:
@@ -36,10 +36,10 @@ def scores_tangent(
     primals: tuple[jax.Array, jax.Array],
     tangents: tuple[jax.Array | None, jax.Array | None, jax.Array | None],
 ) -> jax.Array | None:
-    """ds of (dq, dk, dbias), of which each may be None for zero. Unmasked: exp(LOW) hides it.
+    """ds for (dq, dk, dbias), each None for zero. Not masked: p = 0 where the score is LOW.
 
-    The products are in the dtype of q and k, so that their transposes are such products as well
-    and do not take the operands to float32 first.
+    The products are computed in the dtype of q and k. Their transposes then are products of that
+    dtype too, and do not convert the operands to float32 first.
     """
     q, k = primals
     dq, dk, dbias = tangents
@@ -59,9 +59,9 @@ def scores_tangent(
 def kept(
     plan: Plan, given: Given, start: jax.Array, j: jax.Array | int, tile: Tile
 ) -> jax.Array | None:
-    """bool[B, K, G, r, c] or, of a shared mask, [1, 1, 1, r, c]; None without dropout.
+    """The dropout mask of a tile, bool[B, K, G, r, c], or [1, 1, 1, r, c] if shared; None without.
 
-    ``start`` is uint32[B, K, G, 2], the index of the first weight of each head in these rows.
+    ``start`` is uint32[B, K, G, 2], the linear index of each head's first weight in these rows.
     """
     if not plan.drops or given.words is None or given.threshold is None:
         return None
@@ -81,14 +81,14 @@ def kept(
 
 
 def starts(plan: Plan, given: Given, shape: tuple[Any, ...], tile: Tile, n: int) -> jax.Array:
-    """uint32[n, B, K, G, 2]: for n blocks of rows, the index of each head's first weight.
+    """Linear index of each head's first weight in each of n blocks of rows: uint32[n, B, K, G, 2].
 
     Args:
-        plan: of the call.
-        given: of the call; its origin is added.
+        plan: plan of the call.
+        given: arrays of the call; their origin is added.
         shape: (B, K, G).
-        tile: its rows are those of a block.
-        n: number of blocks.
+        tile: sizes of a tile.
+        n: number of blocks of rows.
     """
     _, heads, queries, keys = plan.whole
     with jax.enable_x64(True):
@@ -108,7 +108,7 @@ def starts(plan: Plan, given: Given, shape: tuple[Any, ...], tile: Tile, n: int)
 
 
 def plus(words: jax.Array, number: jax.Array) -> jax.Array:
-    """The sum of 64-bit integers, as (low, high) words, and of one of 32 bits."""
+    """Adds a 32-bit integer to 64-bit integers in (low, high) words."""
     low = words[..., 0] + number
     high = words[..., 1] + (low < number).astype(jnp.uint32)
     return jnp.stack([low, high], axis=-1)
@@ -117,15 +117,15 @@ def plus(words: jax.Array, number: jax.Array) -> jax.Array:
 def visible(
     plan: Plan, given: Given, tile: Tile, i: jax.Array, j: jax.Array, keys: int
 ) -> jax.Array | None:
-    """bool, broadcastable to a tile's weights: which keys a query sees; None for all.
+    """Which keys each query sees, as bools that broadcast to a tile's weights; None for all.
 
     Args:
-        plan: of the call.
-        given: of the call; its mask and ids padded to whole tiles.
-        tile: sizes.
-        i: which block of queries.
-        j: which block of keys.
-        keys: how many keys there are, without padding.
+        plan: plan of the call.
+        given: arrays of the call, mask and ids padded to whole tiles.
+        tile: sizes of a tile.
+        i: index of the block of queries.
+        j: index of the block of keys.
+        keys: number of keys without padding.
     """
     t = i * tile.rows + lax.broadcasted_iota(jnp.int32, (1, 1, 1, tile.rows, 1), 3)
     s = j * tile.columns + lax.broadcasted_iota(jnp.int32, (1, 1, 1, 1, tile.columns), 4)
@@ -150,7 +150,7 @@ def visible(
 
 
 def is_seen(plan: Plan, given: Given, tile: Tile, i: jax.Array, j: jax.Array) -> jax.Array:
-    """Whether causality and window let any query of rows i see any key of columns j."""
+    """Whether, by causality and window, any query in block i may see any key in block j."""
     top, left = _global(given, i * tile.rows, j * tile.columns)
     bottom, right = top + (tile.rows - 1), left + (tile.columns - 1)
     seen = jnp.bool_(True)
@@ -180,24 +180,24 @@ def weighted(w: jax.Array, v: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Arr
 
 
 def weighted_tangent(w: jax.Array, v: jax.Array) -> jax.Array:
-    """The same where w or v is a tangent: its transpose is a product of v's dtype as well."""
+    """``weighted`` where w or v is a tangent, in v's dtype, so that its transpose is too."""
     return weighted(w, v, v.dtype).astype(precision(v.dtype))
 
 
 def precision(dtype: jax.typing.DTypeLike) -> jnp.dtype:
-    """Of scores and sums: float32, and float64 for float64."""
+    """The dtype of scores and sums: float32, or float64 for float64."""
     return jnp.promote_types(dtype, jnp.float32)
 
 
 def _global(given: Given, t: Any, s: Any) -> tuple[Any, Any]:
-    """Positions in the global sequences, from those in the arrays of this call."""
+    """Converts local positions of queries and keys to positions in the global sequences."""
     if given.origin is None:
         return t, s
     return t + given.origin[2].astype(jnp.int32), s + given.origin[3].astype(jnp.int32)
 
 
 def part(x: jax.Array | None, tile: Tile, i: jax.Array, j: jax.Array) -> jax.Array | None:
-    """Tile (i, j) of [B|1, K|1, G|1, T|1, S|1], which is padded to whole tiles."""
+    """Tile (i, j) of an array [B|1, K|1, G|1, T|1, S|1] that is padded to whole tiles."""
     if x is None:
         return None
     if x.shape[3] != 1:

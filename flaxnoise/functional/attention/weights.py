@@ -17,13 +17,14 @@ def attention_dropout(
 ) -> jax.Array:
     """Drops attention weights and scales the rest: y = weights·keep/P(keep).
 
-    To be applied after the softmax. Vaswani et al., "Attention is all you need", NeurIPS 2017.
+    Apply it after the softmax. Vaswani et al., "Attention is all you need", NeurIPS 2017.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         weights: floating array [*batch, heads, queries, keys].
         rate: share of the weights dropped, as in ``dropout``.
-        broadcast_dropout: whether batch and heads share one mask, the default of Flax's attention.
+        broadcast_dropout: whether batch and heads share one mask, which is the default in Flax's
+            attention.
 
     Returns:
         An array of the shape and dtype of weights.
