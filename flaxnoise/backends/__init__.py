@@ -1,1 +1,1 @@
-"""Ways to compute the formula, a folder each, what they have in common, and the choice."""
+"""Backends that compute the affine formula, one folder each; their contract, and dispatch."""

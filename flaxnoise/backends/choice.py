@@ -1,4 +1,4 @@
-"""Which backend serves: forced by the user, or chosen for the platform at lowering."""
+"""Backend dispatch: a backend is forced by the user, or chosen for the platform at lowering."""
 
 import contextlib
 import functools
@@ -16,8 +16,7 @@ from flaxnoise.backends.xla.backend import Xla
 
 ENVIRONMENT = "FLAXNOISE_BACKEND"
 
-# In order of preference on the platforms that they name. Those after xla, which serves everything,
-# are only ever forced.
+# In order of preference. xla accepts every call, so backends after it are used only if forced.
 BACKENDS: dict[str, Backend] = {
     "cpu": Cpu(),
     "mosaic_tpu": MosaicTpu(),
@@ -26,22 +25,23 @@ BACKENDS: dict[str, Backend] = {
 }
 
 _forced = jax.make_user_context(default_value=None)
-_environment = os.environ.get(ENVIRONMENT)  # once: what jax has traced would not see a change
+_environment = os.environ.get(ENVIRONMENT)  # read once: a change would not retrace functions
 
 
 @contextlib.contextmanager
 def backend(name: str) -> Iterator[None]:
-    """Forces one backend for what is traced inside: ``with flaxnoise.backend("xla"):``.
+    """Forces a backend for what is traced inside: ``with flaxnoise.backend("xla"):``.
 
-    Part of jax's cache keys: a function jitted before is traced again. The environment variable
-    FLAXNOISE_BACKEND does the same for a whole process; it is read when flaxnoise is imported.
+    The backend is part of jax's cache keys, so functions that are already jitted are traced again.
+    The environment variable FLAXNOISE_BACKEND forces a backend for the whole process; it is read
+    when flaxnoise is imported.
 
     Args:
         name: one of ``flaxnoise.backends()``.
 
     Raises:
-        ValueError: there is no backend of that name. A backend that exists and cannot serve a call
-            raises NotImplementedError with the reason when the call is lowered.
+        ValueError: there is no backend of that name. If the backend does not support a call,
+            NotImplementedError is raised with the reason when that call is lowered.
 
     Example:
         >>> with flaxnoise.backend("xla"):
@@ -52,9 +52,9 @@ def backend(name: str) -> Iterator[None]:
 
 
 def backends() -> dict[str, str]:
-    """Each backend's name, and "available" or the reason why it is not installed.
+    """The name of each backend, with "available" or the reason why it is not installed.
 
-    Whether a device of its platform is there is not asked.
+    It is not checked whether the process has a device of the backend's platform.
 
     Example:
         >>> flaxnoise.backends()["xla"]
@@ -64,7 +64,7 @@ def backends() -> dict[str, str]:
 
 
 def forced_backend() -> str | None:
-    """The backend that the context or the environment asks for."""
+    """The backend that the context manager or the environment variable forces, or None."""
     name = _forced.value
     if name is not None:
         return name
@@ -72,15 +72,15 @@ def forced_backend() -> str | None:
 
 
 def needs_devices(name: str | None) -> bool:
-    """Whether a forced backend has to know the devices that a program is for."""
+    """Whether a forced backend needs the devices that a program is compiled for."""
     return name is not None and BACKENDS[name].needs_devices
 
 
 def choose(call: Call, forced: str | None) -> Backend:
-    """The backend for a call.
+    """Chooses the backend for a call.
 
     Raises:
-        NotImplementedError: the forced backend cannot serve; says why.
+        NotImplementedError: the forced backend does not support the call; with the reason.
     """
     if forced is not None:
         reason = refusal(BACKENDS[forced], call)

@@ -1,4 +1,4 @@
-"""What a backend is: what it is asked about a call of the primitive, and what it answers."""
+"""The contract between lowering and backends: ``Call`` describes a call, ``Backend`` runs it."""
 
 import dataclasses
 import functools
@@ -17,25 +17,25 @@ Operands = Mapping[str, jax.Array]
 Sharding = Literal["whole", "explicit", "auto", "mixed"]
 
 COEFFICIENTS = ("a", "b", "c", "d")
-WORDS = ("key", "start")  # operands of batch dimensions and words, without n's dimensions
+WORDS = ("key", "start")  # operands with batch dimensions and a dimension of words
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A call of the primitive, as far as its lowering knows it.
+    """What is known of a call of the primitive when it is lowered.
 
     Attributes:
-        kind: which noise n is.
+        kind: the kind of noise.
         operands: names and types of the arrays; the names are those of affine.primitive.
         shape: dimensions of n, after the batch dimensions.
-        global_shape: dimensions of the array of which n is a part, or all.
-        dtype: of the result.
+        global_shape: dimensions of the global array of which n is a shard, or n's own.
+        dtype: dtype of the result.
         wide: whether linear indices may exceed 32 bits.
-        sharding: "whole" on one device or where every mesh axis is manual; else who shards the
-            arrays, "explicit" axes or "auto" ones; "mixed" where no kernel can run per shard.
-        platform: jax's name of it; "several" in a program for more than one.
+        sharding: "whole" on one device, or if every mesh axis is manual; else "explicit" or "auto",
+            by the type of the mesh axes; "mixed" if no kernel can run per shard.
+        platform: jax's name of the platform; "several" in a program for more than one.
         exported: whether the program is exported.
-        devices: that the program is for, where jax tells them.
+        devices: devices that the program is compiled for; empty if jax does not pass them.
     """
 
     kind: Kind
@@ -61,7 +61,7 @@ class Call:
         wide: bool | None = None,
         **where: Any,
     ) -> "Call":
-        """The call with these arrays, or types of arrays.
+        """The call with these operands, given as arrays or as their types.
 
         Raises:
             ValueError: there is no such kind of noise.
@@ -79,7 +79,7 @@ class Call:
         )
 
     def on(self, operands: Mapping[str, Any], **changes: Any) -> "Call":
-        """The same with other operands."""
+        """The same call with other operands."""
         return dataclasses.replace(self, operands=_types(operands), **changes)
 
     @functools.cached_property
@@ -99,17 +99,17 @@ class Call:
 
     @functools.cached_property
     def result(self) -> tuple[int, ...]:
-        """Shape of the result."""
+        """Shape of the result, batch dimensions included."""
         dims = [self.dims(name) for name in self.types if name not in WORDS]
         return self.batch + broadcast_sizes([self.shape, *dims])
 
     def dims(self, name: str) -> tuple[int, ...]:
-        """Dimensions of an operand after the batch's."""
+        """Dimensions of an operand after its batch dimensions."""
         return self.types[name].shape[self.batch_rank :]
 
     @property
     def coefficients(self) -> tuple[str, ...]:
-        """Names of those that are there."""
+        """Names of the coefficients that are present."""
         return tuple(name for name in COEFFICIENTS if name in self.types)
 
     @property
@@ -123,12 +123,12 @@ class Call:
         return not self.coefficients or bool({"b", "d"} & self.types.keys())
 
     def is_number(self, name: str) -> bool:
-        """Whether an operand is absent, or one number for each example of the batch."""
+        """Whether an operand is absent, or is one number for each example of the batch."""
         return name not in self.types or set(self.dims(name)) <= {1}
 
     @property
     def is_by_rows(self) -> bool:
-        """Whether x has n's dimensions, and all else is one number for each example."""
+        """Whether x has n's dimensions, and each other operand is one number for each example."""
         numbers = all(self.is_number(name) for name in ("threshold", *COEFFICIENTS))
         return numbers and ("x" not in self.types or self.dims("x") == self.shape)
 
@@ -139,7 +139,7 @@ class Call:
 
     @property
     def size(self) -> int:
-        """Elements of n in one example."""
+        """Number of elements of n in one example."""
         return math.prod(self.shape)
 
 
@@ -147,11 +147,11 @@ class Backend(Protocol):
     """A way to compute a call.
 
     Attributes:
-        platforms: jax's names of those that it serves; empty for all.
-        is_kernel: whether XLA cannot look into it, and so can neither partition nor fuse it.
+        platforms: jax's names of the supported platforms; empty for all.
+        is_kernel: whether it is opaque to XLA, which then can neither partition nor fuse it.
         is_exportable: whether an exported program may contain it.
-        is_in_place: whether it may write into an operand, so that it must see whose array that is.
-        needs_devices: whether it depends on the devices if it refuses.
+        is_in_place: whether it may write into an operand, and so must see where that comes from.
+        needs_devices: whether its refusals depend on the devices.
     """
 
     platforms: tuple[str, ...] = ()
@@ -161,26 +161,26 @@ class Backend(Protocol):
     needs_devices: bool = False
 
     def missing(self) -> str | None:
-        """Why it is not there in this installation, or None."""
+        """Why the backend is missing from this installation, or None."""
         return None
 
     def refuses(self, call: Call) -> str | None:
-        """Why it cannot serve a call, beyond what ``refusal`` says of all kernels, or None."""
+        """Why the backend does not support a call, or None; checks beyond those of ``refusal``."""
         del call
         return None
 
     def is_faster(self, call: Call) -> bool:
-        """Whether it is chosen unasked for a call that it can serve."""
+        """Whether a supported call should use the backend by default."""
         del call
         return True
 
     def run(self, call: Call, operands: Operands) -> jax.Array:
-        """y = x·(a + b·n) + (c + d·n), of a shape that broadcasts to the call's result."""
+        """y = x·(a + b·n) + (c + d·n), in a shape that broadcasts to the call's result."""
         ...
 
 
 def refusal(backend: Backend, call: Call) -> str | None:
-    """Why a backend cannot serve a call, or None."""
+    """Why a backend does not support a call, or None."""
     if backend.platforms and call.platform not in backend.platforms:
         return f"it serves {', '.join(backend.platforms)}, not {call.platform}."
     reason = backend.missing()
@@ -196,24 +196,24 @@ def refusal(backend: Backend, call: Call) -> str | None:
 
 
 def result(backend: Backend, call: Call, operands: Operands) -> jax.Array:
-    """What a backend computes, with the dimensions of every operand."""
-    with jax.enable_x64(True):  # 64-bit results must not depend on the mode of the lowering
+    """The result of a backend, broadcast to the shape of the call's result."""
+    with jax.enable_x64(True):  # lowering may run in 32-bit mode, even for 64-bit results
         return jnp.broadcast_to(backend.run(call, operands), call.result)
 
 
 def needs_wide_index(
     operands: Mapping[str, Any], shape: Sequence[Any], global_shape: Sequence[Any] | None
 ) -> bool:
-    """Whether linear indices may exceed 32 bits: a start without a global shape has no bound."""
+    """Whether linear indices may exceed 32 bits, as after a start without a global shape."""
     unbounded = "start" in operands and global_shape is None
     return unbounded or needs_64_bits(shape if global_shape is None else global_shape)
 
 
 def known_kind(name: str) -> Kind:
-    """The row of a kind of noise.
+    """The row of a kind of noise in the table.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is no kind of that name.
     """
     if name not in KINDS:
         raise ValueError(f"flaxnoise: kind must be one of {', '.join(KINDS)}, got {name!r}.")

@@ -1,7 +1,8 @@
-"""The cpu backend: the C++ kernel for whole rows, and for noise that XLA applies the formula to.
+"""The cpu backend: a C++ kernel that computes the whole formula, or draws n for XLA.
 
-A call is by rows where coefficients and thresholds are one number for each example of the batch.
-Where they, or x, are broadcast against the noise in other ways, the kernel draws n alone.
+The kernel computes the formula if x is real and has n's shape, and coefficients and threshold are
+one number for each example of the batch (``Call.is_by_rows``). Otherwise it only draws n, and XLA
+applies the formula to it.
 """
 
 import functools
@@ -15,13 +16,13 @@ from flaxnoise.backends.cpu.kernel import call_kernel
 from flaxnoise.backends.xla.combine import apply_to_noise
 from flaxnoise.stream.kinds import KINDS
 
-# XLA converts elements of every other dtype to the precision of the coefficients.
+# Elements of other dtypes are converted by XLA, to the precision of the coefficients.
 _ELEMENTS = (jnp.float32, jnp.float64, jnp.bfloat16, jnp.float16)
 _MOST_DIMS = 16
 
 
 class Cpu(Backend):
-    """The compiled library's kernel."""
+    """The C++ kernel of the compiled library."""
 
     platforms = ("cpu",)
     is_exportable = False
@@ -43,7 +44,7 @@ class Cpu(Backend):
 
     def run(self, call: Call, operands: Operands) -> jax.Array:
         """As Backend.run."""
-        # Dtypes are explicit, and 64-bit ones must not depend on the mode that lowering runs under.
+        # Lowering may run in 32-bit mode, which must not change 64-bit dtypes.
         with jax.enable_x64(True):
             x = operands.get("x")
             real = x is None or jnp.issubdtype(x.dtype, jnp.floating)
@@ -53,7 +54,7 @@ class Cpu(Backend):
 
 
 def _fused(call: Call, operands: Operands) -> jax.Array:
-    """The formula by rows."""
+    """The whole formula in the kernel."""
     coefficients = [operands[name] for name in call.coefficients]
     precision = functools.reduce(jnp.promote_types, [c.dtype for c in coefficients])
     same = not call.has_x or operands["x"].dtype == call.dtype
@@ -68,7 +69,7 @@ def _fused(call: Call, operands: Operands) -> jax.Array:
 
 
 def _noise(call: Call, operands: Operands) -> jax.Array:
-    """n, of the result's dtype where the kernel has it and nothing is computed from n."""
+    """n, in the result's dtype if the kernel has that dtype and n itself is the result."""
     kind, own = call.kind, {k: v for k, v in operands.items() if k in (*WORDS, "threshold")}
     element = kind.dtype
     if element == jnp.float32 and not call.coefficients and call.dtype in _ELEMENTS:

@@ -1,4 +1,4 @@
-"""The compiled library of the cpu backend: found, checked, registered with XLA once."""
+"""Finds and checks the compiled library of the cpu backend, and registers it with XLA once."""
 
 import ctypes
 import functools
@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 
 LIBRARY = "flaxnoise_cpu.so"
-REASON = "flaxnoise_cpu.txt"  # left by the build in the library's place
+REASON = "flaxnoise_cpu.txt"  # installed instead of the library if it was not built
 AGAIN = (
     "With a C++17 compiler for x86-64 or arm64, "
     "FLAXNOISE_KERNEL=1 pip install --no-cache-dir --force-reinstall --no-deps flaxnoise "
@@ -21,13 +21,13 @@ ENVIRONMENT = "FLAXNOISE_SIMD"
 
 
 def missing() -> str | None:
-    """Why there is no kernel in this installation, or None."""
+    """Why the kernel is missing from this installation, or None."""
     return _load()[1]
 
 
 @functools.cache
 def kinds() -> dict[str, int]:
-    """The kinds of noise that the kernel draws, and their domains.
+    """The kinds of noise that the kernel supports, with their domains.
 
     Raises:
         RuntimeError: the library is missing.
@@ -37,7 +37,7 @@ def kinds() -> dict[str, int]:
 
 
 def simd_targets() -> tuple[str, ...]:
-    """The SIMD targets that this processor has, best first.
+    """The SIMD targets that this processor supports, best first.
 
     Raises:
         RuntimeError: the library is missing.
@@ -51,10 +51,10 @@ def simd_target() -> str:
 
 
 def use_simd_target(name: str) -> None:
-    """Makes the kernel use a SIMD target from now on, in programs compiled before, too.
+    """Switches the kernel to a SIMD target, also in programs that are already compiled.
 
     Raises:
-        ValueError: the processor has no target of that name.
+        ValueError: the processor does not support a target of that name.
     """
     _use(_library(), name, "use_simd_target")
 
@@ -68,7 +68,7 @@ def _library() -> ctypes.CDLL:
 
 @functools.cache
 def _load() -> tuple[ctypes.CDLL | None, str | None]:
-    """The library, registered with XLA, or the reason why it is not there."""
+    """The library, registered with XLA, or the reason why it cannot be used."""
     path = _installed(LIBRARY)
     if path is None:
         return None, _not_built()
@@ -99,29 +99,29 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
         _use(library, wanted, ENVIRONMENT)
     try:
         jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(handler), platform="cpu")
-    except (RuntimeError, ValueError) as error:  # XLA's own check of what it is given
+    except (RuntimeError, ValueError) as error:  # from XLA's own checks
         return None, f"XLA refuses its library: {error}. {AGAIN}"
     return library, None
 
 
 def _installed(name: str) -> Path | None:
-    # An editable installation has two folders: the sources', and the one with what was built.
+    # An editable installation has two folders: the sources and the build outputs.
     paths = [Path(folder) / name for folder in sys.modules["flaxnoise.backends.cpu"].__path__]
     return next((path for path in paths if path.exists()), None)
 
 
 def _not_built() -> str:
-    """With the reason that the build left, where it did not break off."""
+    """That the library was not built, with the reason that the build recorded, if any."""
     note = _installed(REASON)
     reason = f": {note.read_text().strip()}" if note else ""
     return f"its library was not built when flaxnoise was installed{reason}. {AGAIN}"
 
 
 def _interface_version() -> tuple[int, int]:
-    """(major, minor) of the foreign function interface, from the headers that come with jaxlib.
+    """(major, minor) of the foreign function interface, read from jaxlib's headers.
 
     Raises:
-        OSError: there are none.
+        OSError: jaxlib has no headers.
     """
     header = Path(jax.ffi.include_dir(), "xla", "ffi", "api", "c_api.h").read_text()
     major, minor = (

@@ -1,17 +1,18 @@
-"""The mosaic_gpu backend: a Pallas kernel for NVIDIA GPUs from Hopper on, through Mosaic GPU.
+"""The mosaic_gpu backend: a Pallas kernel for Hopper and later NVIDIA GPUs, through Mosaic GPU.
 
-The kernel draws a block of the generator once for all elements that share it, where the xla form
-does so for four at a time. It is only ever forced: ``with flaxnoise.backend("mosaic_gpu"):``. XLA
-cannot fuse it with its neighbours, which costs two passes through memory, and where memory is the
-limit it gains nothing on paper (bench/results/aot.jsonl); it may gain for normal noise in 16 bits.
-That rule stands until a device has been measured.
+The kernel is opt-in: ``with flaxnoise.backend("mosaic_gpu"):``. It computes each block of the
+generator once for all elements that share it; the xla backend does so for four elements at a time.
+But XLA cannot fuse a kernel with neighbouring operations, which costs two passes through memory.
+By instruction counts and memory traffic of compiled programs (bench/results/aot.jsonl), calls that
+are bound by memory gain nothing, and normal noise in 16-bit dtypes may gain. It has not been
+measured on a device.
 
-It needs a GPU of compute capability 9.0. Where a program is for GPUs that jax does not tell, as an
-export is, the environment variable FLAXNOISE_CUDA_CAPABILITY says what they have; without it those
-at hand count.
+It needs compute capability 9.0 or later. For programs whose GPUs jax does not report, and for
+exports, the environment variable FLAXNOISE_CUDA_CAPABILITY gives the capability; without it, that
+of the local GPUs is checked.
 
-The kernel takes operands that are numbers for an example, or arrays of x's dimensions. What is left
-after the last whole tile of 1024 elements takes the xla form, or comes from a padded copy.
+Operands are one number for each example, or arrays of x's dimensions. Elements after the last whole
+tile are computed by the xla backend or from a padded copy.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ from flaxnoise.backends.xla import elementwise, flat
 from flaxnoise.backends.xla.combine import apply_to_noise
 from flaxnoise.stream.index import join, split
 
-TILES = (4096, 2048, 1024)  # elements of one program; each holds whole chunks of the stream
+TILES = (4096, 2048, 1024)  # elements of one program; multiples of a chunk of the stream
 _SQRT_SINCE = (0, 12)
 _FLOATS = (jnp.float32, jnp.bfloat16, jnp.float16)
 
@@ -72,7 +73,7 @@ class MosaicGpu(Backend):
             return flat.affine(call, operands)
         if call.result[call.batch_rank :] == call.shape:
             return _fused(call, operands, self.interpret)
-        # Noise that is shared along some dimensions of x is drawn once, and the rest left to XLA.
+        # n is shared along some dimensions of x: the kernel draws it, and XLA applies the formula.
         own = {k: v for k, v in operands.items() if k in (*WORDS, "threshold")}
         n = _fused(call.on(own, dtype=jnp.dtype(call.kind.dtype)), own, self.interpret)
         with jax.enable_x64(True):
@@ -80,7 +81,7 @@ class MosaicGpu(Backend):
 
 
 def _fused(call: Call, operands: Operands, interpret: Any) -> jax.Array:
-    """The formula for examples of n's own dimensions, in the kernel."""
+    """The formula in the kernel, for results of n's shape."""
     from flaxnoise.backends.mosaic_gpu import kernel
 
     batch, shape, length = call.batch, call.shape, call.size
@@ -97,7 +98,7 @@ def _fused(call: Call, operands: Operands, interpret: Any) -> jax.Array:
     stored = jnp.dtype(jnp.uint8 if call.dtype == jnp.bool_ else call.dtype)
     done = plan.tiles * plan.tile
     if done < length and (len(plan.runs) > 1 or (math.prod(batch) > 1 and length % 4)):
-        # A tail that the xla form cannot address, or rows that 16-byte loads cannot.
+        # The xla backend cannot index this tail, or vector loads are not aligned in every row.
         padded = -(-length // plan.tile)
         plan = plan._replace(tiles=padded, length=padded * plan.tile)
         rows = {k: _padded(v, plan.length) if _is_array(k, v) else v for k, v in rows.items()}
@@ -105,7 +106,7 @@ def _fused(call: Call, operands: Operands, interpret: Any) -> jax.Array:
     elif done < length:
         size = max(math.prod(call.global_shape), length)
         if plan.alignment < 4:
-            size |= 1  # of an odd size, the xla form assumes nothing of where a shard begins
+            size |= 1  # so that the xla backend does not assume an aligned start
         tail = _tail(call, rows, done, size)
         y = run(rows, plan, dtype=stored)
         y = jax.lax.dynamic_update_slice_in_dim(y, tail.astype(stored), done, axis=1)
@@ -117,7 +118,7 @@ def _fused(call: Call, operands: Operands, interpret: Any) -> jax.Array:
 def _by_rows(
     name: str, value: jax.Array, batch: tuple[int, ...], shape: tuple[int, ...]
 ) -> jax.Array:
-    """With one batch dimension, of size 1 where all examples share the operand."""
+    """The operand with a single batch dimension, of size 1 if all examples share it."""
     own, dims = value.shape[: len(batch)], value.shape[len(batch) :]
     rows = 1 if set(own) <= {1} else math.prod(batch)
     if rows > 1:
@@ -139,7 +140,7 @@ def _padded(value: jax.Array, length: int) -> jax.Array:
 
 
 def _tail(call: Call, rows: dict[str, jax.Array], first: int, whole: int) -> jax.Array:
-    """[rows, length - first]: the elements from the first on, by the xla form."""
+    """[rows, length - first]: the elements from ``first`` on, computed by the xla backend."""
     operands = {k: v[:, first:] if _is_array(k, v) else v for k, v in rows.items()}
     operands = {k: v[:, None] if v.ndim == 1 else v for k, v in operands.items()}
     with jax.enable_x64(True):

@@ -1,4 +1,4 @@
-"""Whether the GPUs that a program is for can run Mosaic's kernels."""
+"""Checks whether the GPUs that a program is compiled for can run Mosaic GPU kernels."""
 
 import os
 from collections.abc import Sequence
@@ -6,15 +6,15 @@ from typing import Any
 
 import jax
 
-ENVIRONMENT = "FLAXNOISE_CUDA_CAPABILITY"  # of the GPUs of programs that are not for those at hand
+ENVIRONMENT = "FLAXNOISE_CUDA_CAPABILITY"  # of GPUs that jax does not report
 _FIRST_CAPABILITY = 9.0
 
 
 def refusal(devices: Sequence[Any], exported: bool) -> str | None:
-    """Why they cannot, or None: on an older GPU, Mosaic ends the process.
+    """Why the GPUs cannot run the kernel, or None; on an older GPU, Mosaic aborts the process.
 
-    The GPUs are those that jax tells, else those that the environment variable describes, else
-    those at hand. Of an export jax tells where it was made, so that there the variable comes first.
+    The devices that jax reports count first, then the environment variable, then the local GPUs.
+    For an export jax reports the devices it was made on, so the variable counts first.
     """
     capability = os.environ.get(ENVIRONMENT)
     described = [] if capability is None else [(ENVIRONMENT, capability)]
@@ -37,7 +37,7 @@ def refusal(devices: Sequence[Any], exported: bool) -> str | None:
 
 
 def _capabilities(devices: Sequence[Any]) -> list[tuple[str, str]]:
-    """Names and compute capabilities of the GPUs among them."""
+    """Names and compute capabilities of the GPUs among the devices."""
     found = ((device, getattr(device, "compute_capability", None)) for device in devices)
     return [(device.device_kind, str(own)) for device, own in found if own is not None]
 

@@ -1,9 +1,9 @@
-"""The formula as one Pallas kernel for Mosaic GPU; imported only where it is used.
+"""The formula as a Pallas kernel for Mosaic GPU; imported only when it is used.
 
-A program of 128 threads computes a tile of elements that follow one another. Each thread loads four
-of every 512: so it holds elements j to j + 3 of both halves of a chunk, which is what one block of
-the generator serves. Every element names its block, as in the xla form; the compiler sees that
-eight of a thread's elements (four, for kinds of 32 bits) name the same one, and computes it once.
+A program of 128 threads computes a tile of consecutive elements. Each thread loads four of every
+512 elements, and so holds elements j to j + 3 of both halves of a chunk, which share one block of
+the generator. Every element computes its own block, as in the xla backend; the compiler finds that
+eight elements of a thread (four, for kinds of 32 bits) have the same block, and computes it once.
 """
 
 import functools
@@ -27,22 +27,22 @@ VECTOR = 4  # elements of one load: 16 bytes of float32, 8 bytes of bfloat16 and
 
 
 class Run(NamedTuple):
-    """Elements of a shard along merged dimensions: how many, and how far apart in the array."""
+    """Merged dimensions of a shard: their size, and their stride in the global array."""
 
     size: int
     stride: int
 
 
 class Plan(NamedTuple):
-    """How an example's elements are divided into tiles, and where they are in the global array.
+    """The division of an example into tiles, and their location in the global array.
 
     Attributes:
-        tile: elements of one program.
-        tiles: programs for one example; what is left of the example stays unwritten.
-        length: elements of one example.
-        runs: of a shard, the outermost first.
+        tile: elements per program.
+        tiles: programs per example; elements after the last tile are not written.
+        length: elements per example.
+        runs: merged dimensions of a shard, the outermost first.
         wide: whether indices need 64 bits.
-        alignment: the first element's index is a multiple of this power of two.
+        alignment: power of two that divides the index of the first element.
     """
 
     tile: int
@@ -62,22 +62,22 @@ def call(
     dtype: jnp.dtype,
     interpret: Any = None,
 ) -> jax.Array:
-    """dtype[batch, length]; what follows the last tile of each example is undefined.
+    """dtype[batch, length]; elements after the last tile of each example are undefined.
 
     Args:
-        rows: operands by name. Words: [rows, 4 or 2]; numbers that are one for each example:
-            [rows]; arrays: [rows, length]. There are as many rows as examples, or there is one.
-        plan: the tiles.
-        batch: how many examples.
-        kind: which noise n is.
-        dtype: of the result; bool as uint8.
+        rows: operands by name: [rows, 4 or 2] for words, [rows] for one number per example,
+            [rows, length] for arrays. rows is batch, or 1 for operands that all examples share.
+        plan: the division into tiles.
+        batch: number of examples.
+        kind: the kind of noise.
+        dtype: dtype of the result; uint8 for bool.
         interpret: a jax.experimental.pallas.mosaic_gpu.InterpretGPUParams, to run on the CPU.
     """
     names = tuple(rows)
     layout = plgpu.Layout.WG_STRIDED((plan.tile,), vec_size=VECTOR)
 
     def laid_out(array: jax.Array) -> jax.Array:
-        # The interpreter has no registers; that of jax 0.10 does not know the operation either.
+        # The interpreter has no registers to lay out, and that of jax 0.10 lacks the operation.
         return plgpu.layout_cast(array, layout) if interpret is None else array
 
     def flaxnoise_kernel(*refs: Any) -> None:
@@ -99,7 +99,7 @@ def call(
             position = laid_out(lax.broadcasted_iota(jnp.uint32, (plan.tile,), 0))
             result.at[example, tile][...] = _formula(values, number, position, plan, kind, dtype)
 
-    # No thread reads what another has written, so there is nothing to wait for.
+    # No barriers are needed, as no thread reads what another one writes.
     parameters = plgpu.CompilerParams(
         lowering_semantics=plgpu.LoweringSemantics.Lane, unsafe_no_auto_barriers=True
     )
@@ -114,7 +114,7 @@ def call(
 
 
 def _first(number: jax.Array, plan: Plan) -> jax.Array:
-    """The first element of a tile, within its example."""
+    """Position of a tile's first element in its example."""
     if plan.length < 1 << 31:
         return number * jnp.int32(plan.tile)
     with jax.enable_x64(True):
@@ -133,7 +133,7 @@ def _formula(
     key, threshold = tuple(values["key"]), values.get("threshold")
     index = functools.partial(_index, number.astype(jnp.uint32), position, values.get("start"))
     if kind.where_dropped is not None:
-        # Two indices, for the compiler merges the blocks of one only where it has no other use.
+        # Two indices: the compiler merges the blocks of an index only if it has no other use.
         kept = draw(KINDS["keep"], key, *index(plan, by_blocks=False), threshold)
         n = draw(KINDS[kind.where_dropped], key, *index(plan), None)
         n = jnp.where(kept, jnp.zeros((), n.dtype), n)
@@ -143,12 +143,12 @@ def _formula(
     if coefficients:
         return combine(n, values.get("x"), coefficients, dtype, zeros=kind.may_be_0)
     if n.dtype == jnp.bool_:
-        n = jnp.where(n, jnp.uint32(1), jnp.uint32(0))  # selects have at least 16 bits
+        n = jnp.where(n, jnp.uint32(1), jnp.uint32(0))  # Mosaic has no selects of 8 bits
     return n.astype(dtype)
 
 
 def _without_zero_factor(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A factor of 0 as a threshold that drops all: one selection an element less."""
+    """Replaces a factor of 0 by a threshold that drops everything: one select less per element."""
     b, threshold = values.get("b"), values["threshold"]
     if b is None or b.ndim or threshold.ndim or any(name in values for name in "acd"):
         return values
@@ -168,16 +168,17 @@ def _index(
     *,
     by_blocks: bool = True,
 ) -> tuple[jax.Array, jax.Array | None]:
-    """Linear index in the global array of the elements of a tile, as (low, high) words.
+    """Linear indices in the global array of the elements of a tile, as (low, high) words.
 
-    ``by_blocks`` adds what is above the element's word in its block, for kinds of 32 bits.
+    With ``by_blocks`` the block number and the word in the block are added separately, so that the
+    compiler finds the shared blocks of kinds of 32 bits.
     """
     word = jnp.uint64 if plan.wide else jnp.uint32
     first = number.astype(word) * jnp.asarray(plan.tile, word)
     offset = None
     if start is not None:
         offset = join(*start) if plan.wide else start[0]
-        # Says to the compiler what is known: that a thread's elements share their blocks.
+        # Shows the alignment to the compiler, which finds shared blocks by it.
         zeros = jnp.asarray(plan.alignment.bit_length() - 1, word)
         offset = offset >> zeros << zeros
     if len(plan.runs) == 1:
@@ -201,7 +202,7 @@ def _index(
 
 
 def _across_runs(element: jax.Array, runs: Sequence[Run], word: Any) -> jax.Array:
-    """Linear indices of a shard's elements, where it is sharded along inner dimensions."""
+    """Linear indices of the elements of a shard that is sharded along inner dimensions."""
     inner = runs[-1]
     in_fours = inner.size % 4 == 0 and all(run.stride % 4 == 0 for run in runs[:-1])
     rest = element & jnp.uint32(3) if in_fours else None
@@ -217,7 +218,7 @@ def _across_runs(element: jax.Array, runs: Sequence[Run], word: Any) -> jax.Arra
 
 
 def plan(call: Call, tile: int) -> Plan:
-    """The tiles of a call's examples."""
+    """The division of a call's examples into tiles."""
     shape, global_shape, length = call.shape, call.global_shape, call.size
     runs: list[Run] = []
     stride, alignment = 1, 1 << 30
@@ -231,7 +232,7 @@ def plan(call: Call, tile: int) -> Plan:
         stride *= whole
     in_fours = bool(shape) and shape[-1] % 4 == 0 and global_shape[-1] % 4 == 0
     if "start" in call.types and (alignment < 4 or stride == length):
-        alignment = 4 if in_fours else 1  # as the xla form has it
+        alignment = 4 if in_fours else 1  # as the xla backend assumes
     return Plan(
         tile=tile,
         tiles=length // tile,

@@ -1,8 +1,8 @@
-"""The mosaic_tpu backend: a Pallas kernel for TPUs, written in Mosaic.
+"""The mosaic_tpu backend: a Pallas kernel for TPUs, through Mosaic.
 
-The kernel takes coefficients and thresholds that are one number for each example of a batch. Where
-they, or x, are broadcast against the noise in other ways, it draws n, and the formula is left to
-XLA.
+The kernel computes the formula if coefficients and threshold are one number for each example of
+the batch and x has n's shape (``Call.is_by_rows``). Otherwise it only draws n, and XLA applies the
+formula to it.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ class MosaicTpu(Backend):
     """The kernel.
 
     Attributes:
-        interpret: as in pallas_call; computes on any platform what the kernel does.
+        interpret: as in pallas_call; runs the kernel on any platform.
     """
 
     interpret: Any = False
@@ -51,13 +51,17 @@ class MosaicTpu(Backend):
     def is_faster(self, call: Call) -> bool:
         """As Backend.is_faster.
 
-        By static bundles for 1024 float32 elements on v5e (`python -m bench aot`; compiled, not
-        run): a mask takes the kernel 13 to 30, the xla form, which computes a block of Philox for
-        every element, 98. What XLA would have fused goes through memory once more, and rows that do
-        not fill their tiles are copied there and back: less than 30 together, and no more to divide
-        few long rows into chunks. But to divide rows that are no multiple of 1024 takes XLA from
-        130 to 440: they stay with it. An example takes the time of 32 rows at least, and a turn of
-        the grid: so, 16 chunks of 1024 elements must be there.
+        Costs in static bundles per 1024 float32 elements on v5e (`python -m bench aot`; compiled,
+        not run):
+
+        - A mask takes 13 to 30 bundles in the kernel, and 98 in the xla backend, which computes a
+          block of Philox for every element.
+        - One more pass through memory, for lack of fusion, and copies of rows that do not fill
+          their tiles take less than 30 together. Dividing few long rows into chunks takes no more.
+        - Reshaping rows whose length is not a multiple of 1024 into chunks takes XLA 130 to 440, so
+          such calls stay with xla.
+        - Each example takes at least the time of 32 rows and a grid step, so the kernel is chosen
+          from 16 chunks of 1024 elements on.
         """
         grid = grids_of(call.shape, call.global_shape, call.wide)[0]
         row = call.shape[-1] if call.shape else 0
@@ -86,7 +90,7 @@ def _where_aligned(
     alignment: int,
     operands: Operands,
 ) -> jax.Array:
-    """The form where all examples start at multiples of the alignment, else the other."""
+    """Runs ``form`` if all examples start at multiples of the alignment, else ``other``."""
     start = operands.get("start")
     if start is None:
         return form(operands)
@@ -94,7 +98,7 @@ def _where_aligned(
 
 
 def _aligned(call: Call, operands: Operands, grid: Grid, interpret: Any) -> jax.Array:
-    """The formula where all examples start at multiples of the grid's alignment."""
+    """The formula, for examples that start at multiples of the grid's alignment."""
     run = functools.partial(_run_kernel, grid=grid, interpret=interpret)
     with jax.enable_x64(False):
         if call.coefficients and call.is_by_rows:
@@ -118,8 +122,8 @@ def _noise_of(call: Call, kind: str, operands: Operands) -> Call:
 
 
 def _run_kernel(call: Call, operands: Operands, *, grid: Grid, interpret: Any) -> jax.Array:
-    """One run of the kernel, on x and operands that are one number for each example."""
-    from flaxnoise.backends.mosaic_tpu import kernel  # imports Pallas, which takes its time
+    """Runs the kernel, on x and operands that are one number for each example."""
+    from flaxnoise.backends.mosaic_tpu import kernel  # here, as importing Pallas is slow
 
     batch, rank = call.batch, call.batch_rank
     examples, size = math.prod(batch), call.size
@@ -153,14 +157,14 @@ def _run_kernel(call: Call, operands: Operands, *, grid: Grid, interpret: Any) -
 
 
 def _in_rows(x: jax.Array, grid: Grid) -> jax.Array:
-    """[examples, size] → [examples, rows, columns], with zeros at the end where it needs some."""
+    """[examples, size] → [examples, rows, columns], padded with zeros at the end."""
     missing = grid.rows * grid.columns - x.shape[1]
     padded = jnp.pad(x, ((0, 0), (0, missing))) if missing else x
     return padded.reshape(-1, grid.rows, grid.columns)
 
 
 def _stored(dtype: jax.typing.DTypeLike) -> jax.typing.DTypeLike:
-    """What the kernel reads or writes for a dtype: Mosaic loads no float16, and stores no bool."""
+    """The dtype in which the kernel reads or writes; Mosaic cannot load float16 or store bool."""
     return {jnp.dtype(jnp.float16): jnp.float32, jnp.dtype(jnp.bool_): jnp.int32}.get(
         jnp.dtype(dtype), dtype
     )

@@ -1,4 +1,4 @@
-"""The TPU kernel's division of arrays into blocks: rows of tiles of 128 columns."""
+"""The grid of the TPU kernel: blocks of rows, each row in tiles of 128 columns."""
 
 import math
 from collections.abc import Sequence
@@ -8,24 +8,24 @@ from flaxnoise.stream.index import CHUNK
 from flaxnoise.stream.sizes import needs_64_bits
 
 LANES = 128
-SUBLANES = 32  # rows of a step: registers enough to keep all units busy
+SUBLANES = 32  # rows of one operation: enough registers to keep all units busy
 MOST_TILES = CHUNK // LANES
-BLOCK_BYTES = 1 << 20  # of 32-bit numbers; in and out, twice each, take a quarter of the memory
+BLOCK_BYTES = 1 << 20  # of 32-bit elements; x and y, double-buffered, take a quarter of VMEM
 
-_WIDEST_PERIOD = 1 << 13  # elements of rows that are whole chunks together; for SUBLANES of them
-_WIDEST = 1 << 20  # columns of a row that the kernel's 32-bit offsets inside of a block allow
+_WIDEST_PERIOD = 1 << 13  # most elements of a period of rows; a step holds SUBLANES periods
+_WIDEST = 1 << 20  # largest stride of rows, for the kernel's 32-bit offsets inside a block
 
 
 class Grid(NamedTuple):
-    """How examples of ``rows`` rows are divided into blocks.
+    """A division of examples into blocks.
 
     Attributes:
-        rows: of an example.
-        columns: of a row.
-        stride: of the linear index from one row to the next.
-        period: of the rows that begin at the same place of a chunk of 1024 elements, where so many
-            rows after another are whole chunks: then masks use both halves of each word. Else None.
-        wide: whether an index may need more than 32 bits.
+        rows: rows per example.
+        columns: elements per row.
+        stride: distance of the linear index from one row to the next.
+        period: number of consecutive rows that make up whole chunks of 1024 elements, so that
+            masks use both halves of each word; None if they do not.
+        wide: whether indices may exceed 32 bits.
     """
 
     rows: int
@@ -36,55 +36,56 @@ class Grid(NamedTuple):
 
     @property
     def alignment(self) -> int:
-        """What the linear index of the first element must be a multiple of."""
+        """Required divisor of the linear index of the first element."""
         return CHUNK if self.period else 4
 
     @property
     def is_interleaved(self) -> bool:
-        """Whether the two halves of a word belong to different rows."""
+        """Whether the two halves of a word may belong to different rows."""
         return self.period is not None and self.period > 1
 
     @property
     def tiles(self) -> int:
-        """Tiles of 128 columns in a block."""
+        """Tiles of 128 columns per block."""
         tiles = ceil_divide(self.columns, LANES)
         return tiles if self.is_interleaved else ceil_divide(tiles, ceil_divide(tiles, MOST_TILES))
 
     @property
     def row_groups(self) -> int:
-        """Groups of SUBLANES rows in a step, such that its tiles are a multiple of four."""
+        """Groups of SUBLANES rows per step, so that a step has a multiple of four tiles."""
         if self.period is not None and self.is_interleaved:
             return self.period
         if self.period == 1:
-            return 2 if self.rows >= 4 * SUBLANES else 1  # two fill the bundles better
+            return 2 if self.rows >= 4 * SUBLANES else 1  # two groups fill the bundles better
         return 4 // math.gcd(4, self.tiles)
 
     @property
     def block_rows(self) -> int:
-        """Rows of a block, a multiple of those of a step."""
+        """Rows per block, a multiple of the rows per step."""
         step = SUBLANES * self.row_groups
         most = max(1, BLOCK_BYTES // (4 * LANES * self.tiles * step))
         return step * min(most, ceil_divide(self.rows, step))
 
     @property
     def is_worth_it(self) -> bool:
-        """Whether no more than half of the rows of all steps are in vain."""
+        """Whether at most half of the rows that the steps compute are padding."""
         step = SUBLANES * self.row_groups
         return ceil_divide(self.rows, step) * step <= 2 * self.rows
 
     @property
     def blocks(self) -> tuple[int, int]:
-        """Blocks along the rows and along the columns."""
+        """Number of blocks along rows and columns."""
         columns = ceil_divide(self.columns, LANES * self.tiles)
         return ceil_divide(self.rows, self.block_rows), columns
 
 
 def grids_of(shape: Sequence[int], whole: Sequence[int], wide: bool = False) -> tuple[Grid, ...]:
-    """The ways to divide examples, the fastest first; later ones need less alignment of the start.
+    """The possible grids, the fastest first; later ones need less alignment of the start.
 
-    Rows stay as they are where their length is a multiple of four and fills most lanes, and where
-    there are enough of them to fill a step; else each row is a chunk. Empty where a shard's
-    elements are consecutive in the global array in neither way.
+    The rows of the array are kept if their length is a multiple of four and fills more than half of
+    the lanes, and if the steps are at least half full. Otherwise each row of the grid is a chunk,
+    which needs a shard whose elements are consecutive in the global array. Empty if neither is
+    possible.
     """
     wide = wide or needs_64_bits(whole)
     grids: tuple[Grid, ...] = ()
@@ -111,7 +112,7 @@ def _period(rows: int, columns: int, stride: int) -> int | None:
     if columns != stride or columns % LANES:
         return None
     period = CHUNK // math.gcd(CHUNK, columns)
-    step = SUBLANES * period  # of rows; of less than two, too many would be in vain
+    step = SUBLANES * period  # rows per step; with fewer than two steps, too much would be padding
     return period if columns * period <= _WIDEST_PERIOD and rows >= 2 * step else None
 
 

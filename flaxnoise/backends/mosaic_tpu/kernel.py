@@ -1,9 +1,9 @@
-"""The Mosaic kernel for TPU: the formula on registers of 8 sublanes and 128 lanes.
+"""The Mosaic kernel for TPUs: the formula on vector registers of 8 sublanes and 128 lanes.
 
-A lane computes a block of Philox for four neighbouring lanes of the result: so the 128 blocks of a
-register row make the words of four tiles of 128 columns, and for masks, which take half a word, of
-eight. The words change lanes by rotations, selects and one gather each. Where the eight tiles of a
-chunk are in several rows, they are sorted into rows by stores to a buffer.
+Each lane computes a block of Philox, the words of four consecutive elements. The 128 blocks of a
+register row are the words of four tiles of 128 columns, or of eight tiles for masks, which use half
+a word per element. Rotations, selects and one gather per tile move the words to their lanes. If the
+eight tiles of a chunk are in several rows, stores to a buffer sort them into rows.
 """
 
 import functools
@@ -37,15 +37,15 @@ def call(
     dtype: jax.typing.DTypeLike,
     interpret: Any,
 ) -> jax.Array:
-    """The formula for examples of the same size.
+    """The formula for a batch of examples.
 
     Args:
-        words: uint32[examples, 1, 7], as in WORDS.
+        words: uint32[examples, 1, 7], in the order of WORDS.
         coefficients: float32[examples, 1, 1] each.
         x: [examples or 1, rows, columns], float32 or bfloat16.
-        kind: which noise.
-        grid: the blocks.
-        dtype: of the result; int32 for keep, uint32 for bits, where there are no coefficients.
+        kind: the kind of noise.
+        grid: the division into blocks.
+        dtype: dtype of the result; without coefficients int32 for keep, uint32 for bits.
         interpret: as in pallas_call.
 
     Returns:
@@ -61,7 +61,7 @@ def call(
     if x is not None:
         each = int(x.shape[0] == examples)
         specs.append(pl.BlockSpec(block, lambda e, i, j: (e * each, i, j)))
-    buffer = (grid.tiles * SUBLANES * grid.row_groups, LANES)  # a tile's rows after another's
+    buffer = (grid.tiles * SUBLANES * grid.row_groups, LANES)  # tile after tile
     has_halves = kind.reads == "half" or kind.where_dropped is not None
     has_buffer = grid.is_interleaved and has_halves
     return pl.pallas_call(
@@ -130,9 +130,9 @@ def _kernel(
 
 
 class Here(NamedTuple):
-    """The noise of the tiles of one step; (low, high) is the index of its first element.
+    """Draws the noise of one step; (low, high) is the linear index of the step's first element.
 
-    ``buffer`` is there for halves that have to be sorted into rows.
+    ``buffer`` is the scratch memory in which halves are sorted into rows, if the grid needs it.
     """
 
     grid: Grid
@@ -143,7 +143,7 @@ class Here(NamedTuple):
     buffer: Any
 
     def noise(self, kind: Kind, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
-        """n of each place (group of rows, tile), uint32/bool/float32[SUBLANES, LANES]."""
+        """n of each location (group of rows, tile): uint32, bool or float32[SUBLANES, LANES]."""
         if kind.where_dropped is not None:
             parts = ("keep", kind.where_dropped)
             kept, others = (self.noise(KINDS[part], places) for part in parts)
@@ -158,7 +158,7 @@ class Here(NamedTuple):
         return [kind.map(word) for word in self._words(places, kind.domain, word_address)]
 
     def _halves(self, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
-        """u of each element: its own 16 bits above, its partner's below."""
+        """u of each element: its own 16 bits above those of its partner."""
         if self.buffer is not None:
             return self._sorted_halves(places)
         if self.grid.period:
@@ -174,7 +174,7 @@ class Here(NamedTuple):
         ]
 
     def _sorted_halves(self, places: Sequence[tuple[int, int]]) -> list[jax.Array]:
-        """Those of whole chunks, from every period'th row, by way of the buffer."""
+        """u of whole chunks: computed for every period-th row, sorted into rows in the buffer."""
         tiles, period = self.grid.tiles, self.grid.row_groups
         rows = SUBLANES * period
         for first in range(0, tiles * period, MOST_TILES):
@@ -196,7 +196,7 @@ class Here(NamedTuple):
         address: Callable[..., tuple[jax.Array, ...]],
         map_: Callable[[Words], Sequence[jax.Array]] = lambda words: words,
     ) -> list[jax.Array]:
-        """For each place its elements' words, or what a map makes of the words of a block."""
+        """The words of each location's elements, after map_ has mapped the words of each block."""
         offsets = [self._offset(place) for place in places]
         return [
             word
@@ -212,14 +212,14 @@ class Here(NamedTuple):
         address: Callable[..., tuple[jax.Array, ...]],
         map_: Callable[[Words], Sequence[jax.Array]] = lambda words: words,
     ) -> list[jax.Array]:
-        """Those of four tiles with these first elements, and rows so far ``apart``."""
+        """Like ``_words``, for four tiles with first elements at ``offsets``, rows ``apart``."""
         first = self._first_of_blocks(offsets, apart)
         block_low, block_high = address(*self._index(first))[:2]
         block = counter(self.key, block_low, block_high, domain)
         return spread(map_(philox4x32(block, self.key[:2], multiply_halves)))
 
     def _first_of_blocks(self, offsets: Sequence[int], apart: int) -> jax.Array:
-        """Offset of the first element of each lane's block; 32 lanes for each of four tiles."""
+        """Offset of the first element of each lane's block; a tile takes a quarter of the lanes."""
         sublane, lane = iota(0), iota(1)
         first = sublane * jnp.uint32(apart) + jnp.uint32(offsets[0])
         if list(offsets) == [offsets[0] + i * LANES for i in range(4)]:

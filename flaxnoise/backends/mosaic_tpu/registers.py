@@ -1,4 +1,4 @@
-"""Operations on words in registers of the TPU kernel: SUBLANES rows of 128 lanes."""
+"""Operations of the TPU kernel on words in registers: arrays of SUBLANES rows and 128 lanes."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,8 @@ from flaxnoise.backends.mosaic_tpu.grid import LANES, SUBLANES
 def multiply_halves(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(high, low) words of a 32x32 -> 64 bit product, from products of 16-bit halves.
 
-    The sum of the middle products fits into 32 bits, or is made to by halving them.
+    The three branches add the two middle products without overflow: directly if their sum fits into
+    32 bits, halved if the upper half of the multiplier is even, else in two parts.
     """
     upper, lower = multiplier >> 16, multiplier & 0xFFFF
     word_upper, word_lower = word >> jnp.uint32(16), word & jnp.uint32(0xFFFF)
@@ -31,10 +32,10 @@ def multiply_halves(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Ar
 
 
 def spread(words: Sequence[jax.Array]) -> list[jax.Array]:
-    """Four words of 128 blocks → the words of four tiles, in the order of their elements.
+    """Permutes the four words of 128 blocks into the words of four tiles, in element order.
 
-    Tile q takes from lanes 32q to 32q + 31. Word w is rotated by 32w lanes, so that one register
-    per tile holds all it needs, and a gather puts them in order.
+    The blocks of tile q are in lanes 32q to 32q + 31. Word w is rotated by 32w lanes, so that
+    selects collect the words of each tile in one register, in which a gather sorts them.
     """
     lane = iota(1)
     quarter = lane >> jnp.uint32(5)

@@ -1,4 +1,4 @@
-"""The xla backend: serves every call, on every platform."""
+"""The xla backend, which supports every call on every platform."""
 
 import jax
 
@@ -7,7 +7,7 @@ from flaxnoise.backends.xla import elementwise, flat
 
 
 class Xla(Backend):
-    """The formula in jnp: XLA fuses it with its neighbours, and partitions it by itself."""
+    """The formula in jnp, which XLA fuses with neighbouring operations and partitions."""
 
     is_kernel = False
 

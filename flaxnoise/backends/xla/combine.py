@@ -1,4 +1,4 @@
-"""x·(a + b·n) + (c + d·n) from n, in jnp: for the xla form, and for kernels that only draw n."""
+"""x·(a + b·n) + (c + d·n) from n in jnp, for the xla backend and for kernels that only draw n."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,7 +13,7 @@ Coefficients = Mapping[str, jax.Array]
 
 
 def apply_to_noise(n: jax.Array, call: Call, operands: Operands) -> jax.Array:
-    """The result of a call, from its noise."""
+    """The result of a call, given its noise."""
     coefficients = {name: operands[name] for name in COEFFICIENTS if name in operands}
     if not coefficients:
         return n.astype(call.dtype)
@@ -29,8 +29,9 @@ def combine(
 ) -> jax.Array:
     """x·(a + b·n) + (c + d·n) in the coefficients' precision, rounded once to dtype.
 
-    ``zeros`` says whether an n that is a number may be 0. If not, the coefficients tell what is
-    exactly 0 or 1, and n is used but once: else XLA on GPU may compute it in a kernel of its own.
+    ``zeros`` says whether a numeric n may be 0. If not, whether a term is exactly 0 or 1 follows
+    from the coefficients, and n is used only once. XLA on GPU may compute an n with several uses in
+    a kernel of its own.
     """
     a, b, c, d = (coefficients.get(name) for name in "abcd")
     if n.dtype == jnp.bool_:
@@ -43,7 +44,7 @@ def combine(
 
 
 class _Term(NamedTuple):
-    """A factor or an offset, and where it is to count as exactly 0 and as exactly 1."""
+    """A factor or an offset, and where it counts as exactly 0 and as exactly 1."""
 
     value: jax.Array
     is_0: jax.Array
@@ -57,7 +58,7 @@ class _Term(NamedTuple):
     def sum(
         value: jax.Array | None, constant: jax.Array | None, slope: jax.Array | None
     ) -> "_Term | None":
-        """Of value = constant + slope·n, with an n that is never 0."""
+        """The term of value = constant + slope·n, for an n that is never 0."""
         if value is None or slope is None:
             return _Term.of(value)
         if constant is None:
@@ -68,11 +69,11 @@ class _Term(NamedTuple):
 def _multiply_add(
     x: jax.Array | None, factor: _Term | None, offset: _Term | None, dtype: jax.typing.DTypeLike
 ) -> jax.Array:
-    """x·factor + offset, both possibly absent.
+    """x·factor + offset; either may be absent.
 
-    Where the factor is exactly 0, x takes no part, not even as inf or NaN; where the offset is
-    exactly 0, nothing is added, so that the sign of a zero survives. Where the factor is 1 as well,
-    the result is x bit for bit: arithmetic would flush subnormals and rewrite NaNs.
+    Where the factor is exactly 0, the product is 0 even if x is inf or NaN. Where the offset is
+    exactly 0, nothing is added, which preserves the sign of zeros. Where in addition the factor is
+    1, the result is x bit for bit, since arithmetic may flush subnormals and change NaN payloads.
     """
     if x is None or factor is None:
         return jnp.zeros((), dtype) if offset is None else offset.value.astype(dtype)
@@ -91,7 +92,10 @@ def _multiply_add(
 
 
 def _select(condition: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """x where the condition holds, else y; as integers: XLA on CPU takes bfloat16 via float32."""
+    """x where the condition holds, else y, selected as integers.
+
+    XLA on CPU would convert bfloat16 to float32 and back.
+    """
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         return jnp.where(condition, x, y)
     word = jnp.dtype(f"uint{jnp.finfo(x.dtype).bits}")

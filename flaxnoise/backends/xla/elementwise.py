@@ -1,7 +1,7 @@
-"""The formula in plain jnp, element by element: the reference, and what XLA fuses with neighbours.
+"""The formula in plain jnp, element by element; the reference for the kernels.
 
-Each element names its block and picks its word. XLA on GPU unrolls loops by four and merges the
-four evaluations of the block that four consecutive elements share.
+Each element computes its own block and selects its word. XLA on GPU unrolls loops by four, and so
+merges the four evaluations of the block that four consecutive elements share.
 """
 
 import math
@@ -19,17 +19,17 @@ def affine(call: Call, operands: Operands, *, flat: bool = False) -> jax.Array:
     """y = x·(a + b·n) + (c + d·n).
 
     Args:
-        call: what is known of it.
+        call: the call.
         operands: arrays by name.
-        flat: whether n is drawn as an array of one dimension, where that is possible.
+        flat: whether n is drawn as an array of one dimension, if that is possible.
     """
-    # 64-bit integers for the generator's products; the dtypes of everything else are explicit.
+    # For Philox's 64-bit products; all other dtypes are explicit.
     with jax.enable_x64(True):
         return apply_to_noise(_noise(call, operands, flat), call, operands)
 
 
 def _noise(call: Call, operands: Operands, flat: bool) -> jax.Array:
-    """n of every element, with the batch dimensions of key, start and threshold."""
+    """n, with the batch dimensions of key, start and threshold."""
     key, threshold = operands["key"], operands.get("threshold")
     dims, whole = call.shape, call.global_shape
     if flat and is_one_run(dims, whole) and call.is_number("threshold"):
@@ -49,7 +49,7 @@ def _noise(call: Call, operands: Operands, flat: bool) -> jax.Array:
 
 
 def _are_whole_examples(call: Call, batch: tuple[int, ...], size: int) -> bool:
-    """Whether there are several, and the index in the batch is below 2^32."""
+    """Whether there are several whole examples, and indices in the batch are below 2^32."""
     if "start" in call.types or not call.is_static:
         return False
     return math.prod(batch) > 1 and math.prod(batch) * size <= 1 << 32

@@ -1,8 +1,9 @@
-"""The xla form for GPUs: of one dimension, where no dimension is sharded but the first.
+"""The xla backend on GPUs: the formula on flattened arrays, if only the first dimension is sharded.
 
-XLA on GPU gives a thread four elements, and sees that they share a block: of one dimension whatever
-its size, of several only where the rows divide by four. So the noise is of one dimension where its
-elements follow one another and share a threshold; where that is not enough, the whole formula is.
+XLA on GPU gives each thread four consecutive elements, and has to find that they share a block. On
+arrays of one dimension it always does; on several dimensions only if the row length is a multiple
+of four. So n is drawn flat if its elements are consecutive in the global array and share a
+threshold. Where that is not enough, the whole formula is computed flat (``_is_better_flat``).
 """
 
 import jax
@@ -13,8 +14,8 @@ from flaxnoise.backends.contract import WORDS, Call, Operands
 from flaxnoise.backends.xla import elementwise
 from flaxnoise.backends.xla.index import flat_size, is_one_run
 
-# XLA on GPU unrolls only sizes that divide by four. From this size on the whole blocks of others
-# are a kernel of their own, which saves more time than that of the remainder takes to start.
+# XLA on GPU unrolls only sizes that are multiples of four. From this size on, other sizes are split
+# into the whole blocks and a remainder: unrolling saves more time than the second kernel launch.
 SPLIT_FROM = 1 << 20
 
 
@@ -31,10 +32,10 @@ def affine(call: Call, operands: Operands) -> jax.Array:
 
 
 def _is_better_flat(call: Call) -> bool:
-    """Whether the whole formula had better be of one dimension, and can be.
+    """Whether the whole formula can be computed flat, and is faster so.
 
-    Where n is used twice, where rows leave a remainder of two, after which XLA fails to see that a
-    row's index and its column make up the flat index again, and where it is split.
+    It is faster if n is used twice, if the array is split, or if the row length modulo four is two,
+    where XLA does not simplify row and column back to the flat index.
     """
     if not is_one_run(call.shape, call.global_shape) or not call.shape:
         return False
@@ -53,7 +54,7 @@ def _is_split(call: Call) -> bool:
 
 
 def _in_two(call: Call, operands: Operands) -> jax.Array:
-    """The formula on one dimension: first for what remains after the last whole block."""
+    """The formula on one dimension: first the remainder, then the whole blocks."""
     size, blocks = call.size, call.size // 4 * 4
 
     def part(first: int, end: int) -> jax.Array:
@@ -67,7 +68,7 @@ def _in_two(call: Call, operands: Operands) -> jax.Array:
     remainder = part(blocks, size)
     y = lax.empty((*remainder.shape[:-1], size), call.dtype)
     y = lax.dynamic_update_slice_in_dim(y, remainder, blocks, axis=-1)
-    # Else both become one kernel, which computes both for every element.
+    # Without the barrier XLA fuses both into one kernel, which computes both for every element.
     y = lax.optimization_barrier(y)
     return lax.dynamic_update_slice_in_dim(y, part(0, blocks), 0, axis=-1)
 
@@ -79,5 +80,5 @@ def _slice(name: str, value: jax.Array, call: Call, first: int, end: int) -> jax
 
 
 def _flattened(name: str, value: jax.Array, batch_rank: int) -> jax.Array:
-    """With its dimensions after the batch's as one."""
+    """The operand with its dimensions after the batch dimensions merged into one."""
     return value if name in WORDS else value.reshape((*value.shape[:batch_rank], -1))

@@ -1,4 +1,4 @@
-"""Which elements of the global array those of an array, of a shard, of an example are."""
+"""Linear indices, in the global array, of the elements of a shard or of a batch of examples."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,10 @@ from flaxnoise.stream.sizes import are_known, is_one
 def linear_index(
     shape: Sequence[int], global_shape: Sequence[int], start: jax.Array | None, wide: bool
 ) -> tuple[jax.Array, jax.Array]:
-    """Row-major index in the global array, as (low, high) words; ``wide``: beyond 32 bits."""
+    """Row-major indices in the global array, as (low, high) words.
+
+    ``wide`` says whether indices may exceed 32 bits.
+    """
     dtype = jnp.uint64 if wide else jnp.uint32
     first = jnp.zeros((1,) * len(shape), dtype)
     position = first
@@ -28,23 +31,23 @@ def linear_index(
         start = start.reshape(start.shape[:-1] + (1,) * len(shape) + (2,))
         first = first + (join(start[..., 0], start[..., 1]) if wide else start[..., 0])
     if _rows_divide_by_4(shape, global_shape):
-        # Tells the compiler that a block is in one row, whatever a shard's first element is.
+        # Shows the compiler that no block crosses a row, whatever the start of the shard.
         four = jnp.asarray(3, dtype)
         index = ((first + (position & ~four)) & ~four) | (position & four)
     else:
         index = first + position
     if not wide:
-        # Zero, but not to XLA, which would compute rounds of the generator that only know the key
-        # in kernels of their own; to the machine code's compiler it is.
+        # Always zero, which LLVM sees but XLA does not. For a constant XLA would compute the rounds
+        # that depend on the key alone in separate kernels.
         return index, index >> jnp.uint32(31) >> jnp.uint32(1)
     return split(index)
 
 
 def index_in_example(batch: tuple[int, ...], size: int) -> jax.Array:
-    """uint32[*batch, size]: the index in each example, from that in the batch, below 2^32.
+    """uint32[*batch, size]: indices in each example, computed from indices in the batch below 2^32.
 
-    From an index without the batch XLA on GPU computes what examples share, such as the first
-    products of a block, in kernels of their own; after that nothing tells which elements share one.
+    From indices without the batch, XLA on GPU computes what all examples share, such as the first
+    products of each block, in separate kernels, and then cannot tell which elements share a block.
     """
     examples = math.prod(batch)
     first = lax.iota(jnp.uint32, examples).reshape(examples, 1) * jnp.uint32(size)
@@ -58,9 +61,10 @@ def index_in_example(batch: tuple[int, ...], size: int) -> jax.Array:
 
 
 def is_one_run(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
-    """Whether a shard, of known sizes, is sharded along the first dimension that is not 1 alone.
+    """Whether a shard of known sizes is sharded along the first dimension that is not 1 only.
 
-    Then its elements follow one another, and it begins at a multiple of what a row takes.
+    Then its elements are consecutive in the global array, and its start is a multiple of the
+    number of elements of one index of that dimension.
     """
     if not are_known(shape):
         return False
@@ -69,17 +73,18 @@ def is_one_run(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
 
 
 def flat_size(shape: Sequence[int], global_shape: Sequence[int], starts: bool) -> int:
-    """Elements of the global array, as the size of one dimension; odd where nothing is known.
+    """The number of elements of the global array; made odd if a shard may begin inside a block.
 
-    A start is a multiple of four where rows are. It need not be one where rows are not, even if
-    both arrays have a multiple of four elements: rows of 1030 may begin anywhere in six of them.
+    A shard begins at a multiple of four if the row lengths are multiples of four. Otherwise it need
+    not, even if both arrays have a multiple of four elements. An odd size keeps ``linear_index``
+    from assuming it.
     """
     size = math.prod(global_shape)
     return size | 1 if starts and not _rows_divide_by_4(shape, global_shape) else size
 
 
 def _rows_divide_by_4(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
-    """Whether all rows of a shard begin at multiples of four, also where shards are uneven."""
+    """Whether all rows of a shard begin at multiples of four, even if shards are uneven."""
     if not are_known((*shape, *global_shape)):
         return False
     return bool(shape) and shape[-1] % 4 == 0 and global_shape[-1] % 4 == 0

@@ -1,5 +1,4 @@
-// The hot path, dropout of a whole chunk: y = keep ? x·factor : 0, without a buffer of words in
-// between.
+// The hot path, dropout of a whole chunk: y = keep ? x·factor : 0. The words stay in registers.
 #pragma once
 
 #include "formula.h"
@@ -8,7 +7,7 @@
 namespace flaxnoise {
 namespace {
 
-// Two bfloat16 in each lane of x, the words of the lower and of the upper one.
+// Each lane of x holds two bfloat16, with their words in low_words and high_words.
 FLAXNOISE_INLINE U32 drop_pairs(U32 x, U32 low_words, U32 high_words, uint32_t threshold,
                                 float factor) {
   using Pairs = Vector<uint16_t, 2 * kLanes>;
@@ -16,7 +15,8 @@ FLAXNOISE_INLINE U32 drop_pairs(U32 x, U32 low_words, U32 high_words, uint32_t t
   const F32 scaled_low = (F32)(x << 16) * factor, scaled_high = (F32)(x & 0xFFFF0000u) * factor;
   const U32 low = (U32)((I32)(low_words >> 1) > t ? scaled_low : F32{});
   const U32 high = (U32)((I32)(high_words >> 1) > t ? scaled_high : F32{});
-  // To nearest, ties to even, on 16-bit lanes. A NaN stays one: its lower bits are 0, as x's are.
+  // Rounds to nearest, ties to even, on 16-bit lanes. NaN is preserved: its lower bits are those of
+  // x, 0, so that it is not rounded.
   const Pairs result = (Pairs)(low >> 16 | (high & 0xFFFF0000u));
   const Pairs rest = (Pairs)((low & 0xFFFFu) | high << 16);
   return (U32)((rest | (result & 1)) > 0x8000 ? result + 1 : result);
@@ -33,8 +33,8 @@ void drop_chunk(const Schedule& s, uint32_t first, const Item& item, const char*
   each_block(s, first, 0, HALF / 4, order, [=](int offset, const Words& w) {
     const char* from = x + offset * kSize;
     char* to = y + offset * kSize;
-    // Of the next chunk: the two halves are two streams of 2 kB, too short for the hardware to
-    // foresee.
+    // Prefetches the next chunk: each half of a chunk is at most 2 kB of consecutive memory, too
+    // short for the hardware prefetcher.
     for (int i = 0; i < kBlock; i += 64) {
       __builtin_prefetch(from + CHUNK * kSize + i);
       __builtin_prefetch(to + CHUNK * kSize + i, 1);

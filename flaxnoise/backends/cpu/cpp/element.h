@@ -1,5 +1,4 @@
-// Loads and stores of x and y: a vector of elements, in the precision that the formula is computed
-// in.
+// Loads and stores of x and y, as vectors of elements in the precision of the computation.
 #pragma once
 
 #include "job.h"
@@ -54,7 +53,7 @@ struct Element<Type::bf16> : Lanes<float> {
   static FLAXNOISE_INLINE V get(const void* from) {
     return (V)(__builtin_convertvector(load<Half>(from), U32) << 16);
   }
-  // To nearest, ties to even; NaN stays NaN.
+  // Rounds to nearest, ties to even; preserves NaN.
   static FLAXNOISE_INLINE void put(void* to, V value) {
     const U32 bits = (U32)value;
     const U32 rounded = bits + ((bits >> 16 & 1u) + 0x7FFFu);
@@ -98,7 +97,7 @@ struct Element<Type::f16> : Lanes<float> {
   static FLAXNOISE_INLINE void put(void* to, V value) {
     const U32 bits = (U32)value, magnitude = bits & 0x7FFFFFFFu;
     const U32 normal = (magnitude - (112u << 23) + 0xFFFu + (magnitude >> 13 & 1u)) >> 13;
-    // A half has its subnormals' steps where a float of [1/2, 1) has its own.
+    // The spacing of subnormal halves is that of floats in [1/2, 1).
     const U32 subnormal = (U32)((V)magnitude + 0.5f) - 0x3F000000u;
     const U32 finite = magnitude < 0x38800000u ? subnormal : normal;
     const U32 limited = magnitude >= 0x47800000u ? all<U32>(0x7C00u) : finite;

@@ -1,7 +1,7 @@
-// y = x·(a + b·n) + (c + d·n) for up to a chunk of elements whose words or noise are there.
+// y = x·(a + b·n) + (c + d·n) for up to a chunk of elements, given their words or noise.
 //
-// A factor of exactly 0 gives 0 whatever x is, and an offset of exactly 0 adds nothing, not even to
-// the sign of a zero: so it is made −0.
+// A factor of exactly 0 gives 0 even if x is inf or NaN. An offset of exactly 0 is replaced by −0,
+// since adding −0 preserves the sign of zeros.
 #pragma once
 
 #include "element.h"
@@ -9,7 +9,7 @@
 namespace flaxnoise {
 namespace {
 
-// y[i] = body(x[i], i), x and y of a type; kReads says whether there is an x.
+// y[i] = body(x[i], i), with x and y of a type; without x if kReads is false.
 template <Type type, bool kReads, class Body>
 FLAXNOISE_INLINE void each_element(int count, const char* x, char* y, Body body) {
   using E = Element<type>;
@@ -35,8 +35,7 @@ FLAXNOISE_INLINE void each_element(int count, const char* x, char* y, Body body)
 FLAXNOISE_INLINE U32 swap_halves(U32 w) { return w << 16 | w >> 16; }
 
 // Whether elements with these u are kept: (u >> 1) >= threshold, for thresholds from 0 to 2^31.
-// AVX2 compares signed integers alone, and a signed 2^31 is negative; threshold − 1 never is out of
-// range.
+// AVX2 only compares signed integers. 2^31 would overflow them, threshold − 1 does not.
 template <class E>
 FLAXNOISE_INLINE typename E::Mask keeps(typename E::Word u, uint32_t threshold) {
   using Signed = Vector<int32_t, E::kCount>;
@@ -48,14 +47,14 @@ FLAXNOISE_INLINE typename E::Mask keeps(typename E::Word u, uint32_t threshold) 
   }
 }
 
-// The same, from words in memory; in the second half of a chunk a word's halves are swapped.
+// The same for words in memory. In the upper half of a chunk, u is the word with swapped halves.
 template <class E, bool kUpper>
 FLAXNOISE_INLINE typename E::Mask keeps(const uint32_t* words, uint32_t threshold) {
   const auto w = load<typename E::Word>(words);
   return keeps<E>(kUpper ? w << 16 | w >> 16 : w, threshold);
 }
 
-// x itself for a factor of 1: XLA's threads flush subnormals to zero, and a product would.
+// For a factor of 1, x itself: XLA's threads flush subnormal products to zero.
 template <class E>
 FLAXNOISE_INLINE typename E::V times(typename E::V x, typename E::V factor) {
   const typename E::V product = factor == typename E::Compute{1} ? x : x * factor;

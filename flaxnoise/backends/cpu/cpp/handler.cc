@@ -1,5 +1,4 @@
-// The XLA FFI handler: checks what it is given, makes a job of it, and runs that on XLA's own
-// threads.
+// The XLA FFI handler: checks its arguments, makes a job of them, and runs it on XLA's thread pool.
 #include <algorithm>
 #include <bitset>
 #include <iterator>
@@ -21,7 +20,7 @@ namespace ffi = xla::ffi;
 using ffi::DataType;
 using Dimensions = ffi::AnyBuffer::Dimensions;
 
-// What is wrong with a call: thrown and caught in this file alone.
+// An invalid call; thrown and caught in this file only.
 struct Mistake {
   std::string text;
 };
@@ -72,8 +71,8 @@ Type type_of(DataType type) {
   }
 }
 
-// The buffer as an operand: batch dimensions of size 1 or the batch's, then exactly the dimensions
-// `rest`.
+// The buffer as an operand. Its shape must be batch dimensions, each 1 or the size of the batch,
+// followed by `rest`.
 Operand operand(std::string_view name, const ffi::AnyBuffer& buffer, const Job& job, DataType type,
                 const std::vector<int64_t>& rest) {
   const Dimensions shape = buffer.dimensions();
@@ -102,15 +101,15 @@ Operand operand(std::string_view name, const ffi::AnyBuffer& buffer, const Job& 
     result.strides[axis] = shape[axis] == 1 ? 0 : stride;
     stride *= shape[axis];
   }
-  // Never dereferenced where nothing is to be computed; null stands for an operand that is not
-  // there.
+  // Null stands for an absent operand. An empty buffer may be null, too, so it gets an address that
+  // is never read.
   static constexpr char kEmpty = 0;
   result.data = static_cast<const char*>(buffer.untyped_data());
   if (result.data == nullptr) result.data = &kEmpty;
   return result;
 }
 
-// The runs of consecutive indices of which a box of the global array consists.
+// Divides a shard into runs of consecutive linear indices in the global array.
 void set_runs(Job& job, const std::vector<int64_t>& shape, ffi::Span<const int64_t> whole) {
   if (whole.size() != shape.size()) {
     fail("global_shape", "of length " + std::to_string(shape.size()),
@@ -138,7 +137,7 @@ void set_runs(Job& job, const std::vector<int64_t>& shape, ffi::Span<const int64
   std::reverse(job.outer_strides, job.outer_strides + job.outer_rank);
 }
 
-// Which noise can be written as which type without coefficients, and with them.
+// Checks y's type for the kind of noise, with and without coefficients.
 void check_type(const Job& job, bool coefficients) {
   const bool floating = job.type != Type::boolean && job.type != Type::u32;
   const bool words = job.kind == Kind::bits || job.kind == Kind::halves;
@@ -152,8 +151,8 @@ void check_type(const Job& job, bool coefficients) {
   }
 }
 
-// The operands in the order in which they come; bit i of a call's `operands` says whether the i-th
-// is there.
+// The operands in the order of the arguments. Bit i of the attribute `operands` is set if the i-th
+// is present.
 struct OperandRow {
   const char* name;
   Operand Job::* member;
@@ -211,7 +210,7 @@ Job job_of(std::string_view kind, int64_t operands, ffi::Span<const int64_t> glo
   return job;
 }
 
-// Elements that a thread takes at a time, a multiple of a chunk: some ten microseconds of work.
+// Elements per task, a multiple of a chunk: some ten microseconds of work.
 int64_t grain(Kind kind) {
   return kind == Kind::normal || kind == Kind::masked_normal ? 16 * CHUNK : 32 * CHUNK;
 }
@@ -253,12 +252,12 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(flaxnoise_affine, flaxnoise::affine,
                                   .RemainingArgs()
                                   .Ret<xla::ffi::AnyBuffer>());
 
-// What flaxnoise/backends/cpu/library.py reads and sets when it loads the library.
+// Called by flaxnoise/backends/cpu/library.py.
 extern "C" {
 
 FLAXNOISE_EXPORT int flaxnoise_ffi_major() { return XLA_FFI_API_MAJOR; }
 FLAXNOISE_EXPORT int flaxnoise_ffi_minor() { return XLA_FFI_API_MINOR; }
-// Names and domains, separated by spaces and commas.
+// "name domain,name domain,…"
 FLAXNOISE_EXPORT const char* flaxnoise_kinds() {
   static const std::string text = [] {
     std::string rows;

@@ -36,8 +36,7 @@ double read(const char* data, double absent) {
   return static_cast<double>(value);
 }
 
-// Adding -0 changes nothing, not even the sign of a zero: so it stands for a term that is absent,
-// and for an offset of 0.
+// Absent terms and offsets of 0 are -0, since adding -0 preserves the sign of zeros.
 double or_nothing(double offset) { return offset == 0 ? -0.0 : offset; }
 
 Step map_step(const Job& job, Line& line) {
@@ -50,7 +49,7 @@ Step map_step(const Job& job, Line& line) {
   return line.factor == 1 && line.offset == 0 ? Step::copy : Step::map;
 }
 
-// keep: n is 0 or 1, so each element goes through one of two maps.
+// Kind keep: n is 0 or 1, so each element is mapped by one of two lines.
 template <class C>
 void plan_keep(const Job& job, Item& item, const Line& constant, const Line& slope) {
   Line kept{C(constant.factor) + C(slope.factor), C(constant.offset) + C(slope.offset)};
@@ -134,7 +133,7 @@ Item item_of(const Job& job, int64_t index) {
   return item;
 }
 
-// The elements [begin, end) of one item, run by run and chunk by chunk.
+// Computes the elements [begin, end) of an item, in pieces that lie in one run and one chunk.
 void run_item(const Job& job, const Target& target, const Item& item, Scratch& scratch,
               int64_t begin, int64_t end) {
   const int64_t size = size_of(job.type);

@@ -1,4 +1,4 @@
-// One call of the kernel in plain terms: what the FFI handler fills in and the SIMD targets read.
+// A call of the kernel, without XLA's types: written by the FFI handler, read by the SIMD targets.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,7 @@ enum class Type { f32, f64, bf16, f16, boolean, u32 };
 
 constexpr int kMaxRank = 16;
 
-// An operand with batch dimensions in front: its strides along them, in bytes, 0 where it has
-// size 1.
+// An operand, with its strides in bytes along the batch dimensions; 0 for dimensions of size 1.
 struct Operand {
   const char* data = nullptr;
   int64_t strides[kMaxRank] = {};
@@ -30,15 +29,15 @@ struct Job {
   int batch_rank = 0;
   int64_t batch[kMaxRank] = {};
 
-  // An item is a box of the global array: runs of consecutive indices, one for each position in the
-  // outer dimensions.
+  // An item is a shard of the global array: runs of consecutive linear indices, one for each
+  // position in the outer dimensions.
   int64_t run = 1;
   int outer_rank = 0;
   int64_t outer[kMaxRank] = {};
   uint64_t outer_strides[kMaxRank] = {};
 };
 
-// What is left to do for an item once the values of its coefficients are known.
+// The form of the formula for an item, chosen by the values of its coefficients.
 enum class Step {
   copy,    // y = x
   fill,    // y = offset
@@ -63,25 +62,25 @@ struct Item {
   uint32_t key[4];
   uint64_t start;
   uint32_t threshold;
-  bool masked;  // n is 0 where keep
+  bool masked;  // n is 0 where the mask keeps
   Step step;
-  Line first;   // keep: where n = 1; other noise: the constants a and c
-  Line second;  // keep: where n = 0; other noise: the slopes b and d
+  Line first;   // kind keep: the line where n = 1; other kinds: the constants a and c
+  Line second;  // kind keep: the line where n = 0; other kinds: the slopes b and d
   const char* x;
   char* y;
 };
 
-// What a thread keeps between the pieces of an item, so that short runs in one chunk share its
-// words.
+// Buffers that a thread keeps between the pieces of an item, so that short runs in one chunk share
+// its words.
 struct Scratch {
   struct Filled {
     uint64_t chunk = 0;
-    int begin = 0, end = 0;  // blocks of the chunk that are there
+    int begin = 0, end = 0;  // blocks of the chunk in the buffer
   };
   alignas(64) uint32_t words[HALF + 128];
   alignas(64) float noise[CHUNK + 128];
   alignas(64) char schedules[2][2048];
-  uint64_t high[2];  // upper half of the block number that a schedule was made for
+  uint64_t high[2];  // upper half of the block numbers of each schedule
   Filled filled_words, filled_noise;
 
   void reset() {
@@ -90,7 +89,7 @@ struct Scratch {
   }
 };
 
-// A SIMD target: the kernel for `count` elements from `index` on, all in one chunk.
+// A SIMD target: `piece` computes `count` elements from linear index `index` on, all in one chunk.
 struct Target {
   const char* name;
   void (*piece)(const Job& job, const Item& item, Scratch& scratch, uint64_t index, int count,
@@ -99,7 +98,7 @@ struct Target {
 
 int64_t size_of(Type type);
 
-// The elements [begin, end) of a job, counted through all its items.
+// Computes the elements [begin, end) of a job, numbered across all items.
 void run(const Job& job, const Target& target, int64_t begin, int64_t end);
 
 }  // namespace flaxnoise

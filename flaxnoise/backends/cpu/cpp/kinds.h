@@ -1,5 +1,5 @@
-// The kinds of noise that the kernel draws: a part of the table in flaxnoise/stream/kinds.py, which
-// a test compares.
+// The kinds of noise that the kernel supports, with the domains of flaxnoise/stream/kinds.py; a
+// test compares the two.
 #pragma once
 
 #include <cstdint>

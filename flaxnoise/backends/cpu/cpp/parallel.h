@@ -1,4 +1,4 @@
-// Splits work over the threads of a pool that others use, too.
+// Parallel loops on a shared thread pool.
 #pragma once
 
 #include <atomic>
@@ -10,12 +10,12 @@
 
 namespace flaxnoise {
 
-// Calls work(i) for each i in [0, tasks), here and on up to `helpers` threads that
+// Calls work(i) for each i in [0, tasks), on the caller's thread and up to `helpers` threads that
 // schedule(function) provides.
 //
-// The caller takes tasks itself and waits for those alone that have begun elsewhere: so it needs no
-// thread but its own, and any number of callers may share a pool of any size. A helper that comes
-// too late finds nothing to do, and nothing of the caller's is touched by it.
+// The caller works itself, and only waits for tasks that a helper has already begun. So it makes
+// progress without any helper, and cannot deadlock however many callers share a pool. A helper that
+// starts after the loop has ended finds no task, and does not touch the caller's stack.
 template <class Schedule, class Work>
 void in_parallel(int64_t tasks, int64_t helpers, Schedule&& schedule, const Work& work) {
   struct State {
@@ -37,7 +37,7 @@ void in_parallel(int64_t tasks, int64_t helpers, Schedule&& schedule, const Work
   };
   for (int64_t i = 0; i < helpers; ++i) schedule(take);
   take();
-  // What is left was begun: it takes microseconds, less than going to sleep and waking up.
+  // Tasks that have begun end within microseconds, so spinning is faster than sleeping.
   constexpr int kSpins = 2000;
   for (int i = 0; i < kSpins; ++i) {
     if (state->done.load(std::memory_order_acquire) == tasks) return;

@@ -1,9 +1,8 @@
-// Philox4x32-10 (Salmon et al. 2011) on vectors: a 64-bit lane holds a block, its words in the
-// lower halves.
+// Philox4x32-10 (Salmon et al. 2011) on vectors: each 64-bit lane computes a block, with words in
+// the lower halves of lanes.
 //
-// The upper halves may hold anything: a product reads lower halves alone, so that a whole product
-// serves as its lower word, and a round of two blocks' halves is two products, two shifts and two
-// exclusive ors.
+// The upper halves are arbitrary, since products only read lower halves. So a 64-bit product is
+// used as its own lower word, and a round takes two products, two shifts and four exclusive ors.
 #pragma once
 
 #include "stream.h"
@@ -12,9 +11,9 @@
 namespace flaxnoise {
 namespace {
 
-// What the rounds add to the blocks of one key, domain and upper half of the block number. The
-// first counter word alone differs between blocks, so that parts of the first three rounds are
-// here, too.
+// What the rounds have in common for all blocks of one key, domain and upper half of the block
+// number: the round keys, and parts of the first three rounds, as only the first counter word
+// differs between blocks.
 struct Schedule {
   U64 round0, round1_c0, round1_c2, round2_c2;
   U64 k0[ROUNDS], k1[ROUNDS];
@@ -43,7 +42,7 @@ inline void prepare(Schedule& s, const uint32_t* key, uint32_t domain, uint32_t 
   s.round2_c2 = both(static_cast<uint32_t>(product0) ^ k1[2]);
 }
 
-// The words of groups of blocks with these lower halves of their numbers.
+// The words of G vectors of blocks, given the lower halves of the block numbers.
 template <int G>
 FLAXNOISE_INLINE void philox(const Schedule& s, const U64 (&block)[G], Words (&words)[G]) {
   const U64 m0 = both(PHILOX_M4x32_0), m1 = both(PHILOX_M4x32_1);
@@ -76,8 +75,8 @@ FLAXNOISE_INLINE void philox(const Schedule& s, const U64 (&block)[G], Words (&w
   for (int g = 0; g < G; ++g) words[g] = {c0[g], p1[g], c2[g], p0[g]};
 }
 
-// Calls sink(offset of the first element, words) for each vector of blocks in [begin, end) of a
-// chunk, and some beyond. `order` says which block of the vector is in which lane.
+// Calls sink(offset of the first element, words) for each vector of the blocks [begin, end) of a
+// chunk, and for some beyond the end. `order` is the order of a vector's blocks in its lanes.
 template <class Sink>
 FLAXNOISE_INLINE void each_block(const Schedule& s, uint32_t first, int begin, int end, U64 order,
                                  Sink sink) {

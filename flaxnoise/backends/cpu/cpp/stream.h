@@ -1,4 +1,4 @@
-// Constants of the stream; the same as in flaxnoise/stream/, which a test compares.
+// Constants of the stream, as in flaxnoise/stream/; a test compares the two.
 #pragma once
 
 #include <cstdint>

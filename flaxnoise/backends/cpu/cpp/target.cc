@@ -1,4 +1,4 @@
-// The kernel for one SIMD target; compiled once for each, with FLAXNOISE_TARGET its name.
+// The kernel for one SIMD target; compiled once per target, with FLAXNOISE_TARGET as its name.
 #include "dropout.h"
 #include "job.h"
 #include "targets.h"
@@ -9,7 +9,7 @@ namespace {
 
 static_assert(2 * sizeof(Schedule) <= sizeof(Scratch::schedules));
 
-// The schedule of an item's key, made anew only where the upper half of the block number changes.
+// The schedule of an item's key; recomputed only if the upper half of the block number changes.
 const Schedule& schedule(Scratch& scratch, int slot, const Item& item, uint32_t domain,
                          uint64_t block) {
   Schedule& s = *reinterpret_cast<Schedule*>(scratch.schedules[slot]);
@@ -20,7 +20,7 @@ const Schedule& schedule(Scratch& scratch, int slot, const Item& item, uint32_t 
   return s;
 }
 
-// Whether the blocks [begin, end) of a chunk have to be made; if so, it is noted that they are.
+// Whether the blocks [begin, end) of a chunk have to be computed; if so, records them as computed.
 bool claim(Scratch::Filled& filled, uint64_t chunk, int begin, int end) {
   if (filled.chunk == chunk && filled.begin <= begin && end <= filled.end) return false;
   filled.chunk = chunk;
@@ -29,7 +29,7 @@ bool claim(Scratch::Filled& filled, uint64_t chunk, int begin, int end) {
   return true;
 }
 
-// The words that decide whether elements [begin, end) of a chunk are kept: one for two elements.
+// Computes the words of the mask of elements [begin, end) of a chunk, one for two elements.
 void make_keep_words(Scratch& scratch, const Item& item, uint64_t chunk, int begin, int end) {
   const bool both_halves = begin < HALF && end > HALF;
   const int first = both_halves ? 0 : (begin % HALF) / 4;
@@ -40,8 +40,7 @@ void make_keep_words(Scratch& scratch, const Item& item, uint64_t chunk, int beg
   fill_words(s, static_cast<uint32_t>(block), first, last, scratch.words, [](U32 w) { return w; });
 }
 
-// Sets the normals of elements that are kept to 0: elements [begin, end) of a chunk, within one
-// half.
+// Sets normals to 0 where the mask keeps, for elements [begin, end) of one half of a chunk.
 template <bool kUpper>
 void mask_normals(Scratch& scratch, uint32_t threshold, int begin, int end) {
   for (int i = begin - begin % kLanes; i < end; i += kLanes) {
@@ -51,7 +50,7 @@ void mask_normals(Scratch& scratch, uint32_t threshold, int begin, int end) {
   }
 }
 
-// Noise of 32 bits an element, for the elements [begin, end) of a chunk.
+// Computes noise of 32 bits per element, for elements [begin, end) of a chunk.
 void make_noise(Scratch& scratch, const Job& job, const Item& item, uint64_t chunk, int begin,
                 int end) {
   const int first = begin / 4, last = (end + 3) / 4;
@@ -73,7 +72,7 @@ void make_noise(Scratch& scratch, const Job& job, const Item& item, uint64_t chu
       fill_normals(s, low, first, last, scratch.noise);
   }
   if (!item.masked) return;
-  // Whole blocks, as they may serve other runs of this chunk.
+  // Masks whole blocks, as other runs in this chunk may use them.
   begin = 4 * first;
   end = 4 * last;
   make_keep_words(scratch, item, chunk, begin, end);
@@ -83,7 +82,7 @@ void make_noise(Scratch& scratch, const Job& job, const Item& item, uint64_t chu
   if (end > HALF) mask_normals<true>(scratch, item.threshold, begin > HALF ? begin : HALF, end);
 }
 
-// Elements of one half of a chunk, whose words are there.
+// Writes elements of one half of a chunk, given their words.
 template <Type type, bool kUpper>
 void keep_half(const Item& item, const uint32_t* words, int count, const char* x, char* y) {
   if constexpr (type == Type::boolean) {

@@ -14,9 +14,9 @@ namespace flaxnoise {
 namespace {
 
 #if defined(__x86_64__)
-// Which instructions the processor has and the operating system saves registers for; not
-// __builtin_cpu_supports, which knows "f16c" from GCC 11 and clang 17 on. Bits as in Intel's
-// manual, volume 2, CPUID.
+// Instruction sets that the processor has and whose registers the operating system saves.
+// __builtin_cpu_supports is not used, as it has "f16c" only since GCC 11 and clang 17. Bits as in
+// Intel's manual, volume 2, CPUID.
 struct Features {
   bool avx2 = false;
   bool avx512 = false;
@@ -38,7 +38,7 @@ Features features() {
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return {};
   Features found;
   found.avx2 = in(b, {5});
-  // F, DQ, BW, VL; masks, upper halves of ZMM 0 to 15, ZMM 16 to 31.
+  // F, DQ, BW, VL; saved: mask registers, upper halves of ZMM 0 to 15, ZMM 16 to 31.
   found.avx512 = found.avx2 && in(b, {16, 17, 30, 31}) && in(saved, {5, 6, 7});
   return found;
 }

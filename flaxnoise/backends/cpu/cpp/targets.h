@@ -1,4 +1,4 @@
-// The SIMD targets of this library, and the one in use.
+// The SIMD targets of the library, and the target in use.
 #pragma once
 
 #include "job.h"
@@ -10,13 +10,13 @@ extern const Target target_avx2;
 extern const Target target_baseline;
 extern const Target target_neon;
 
-// The target in use: the first that the processor has, or what use_target asked for.
+// The target in use: that of the last use_target, or the best that the processor supports.
 const Target& target();
 
-// The names of the targets that the processor has, best first, with commas between them.
+// The names of the targets that the processor supports, best first, separated by commas.
 const char* target_names();
 
-// Whether the processor has a target of this name; if so, it is used from now on.
+// Switches to the target of this name. False if the processor does not support it.
 bool use_target(const char* name);
 
 }  // namespace flaxnoise

@@ -1,4 +1,4 @@
-// From random words to noise in element order: the same arithmetic as flaxnoise/stream/variates.py.
+// Maps from random words to noise, with the arithmetic of flaxnoise/stream/variates.py.
 #pragma once
 
 #include "philox.h"
@@ -35,7 +35,7 @@ FLAXNOISE_INLINE F32 minus_2_log(U32 a) {
 
 FLAXNOISE_INLINE F32 negate_where(F32 x, U32 sign) { return (F32)((U32)x ^ sign); }
 
-// ∓ln u, negative where the lowest bit is set.
+// ∓ln u, negative if the lowest bit is set.
 FLAXNOISE_INLINE F32 laplace(U32 word) {
   return negate_where(0.5f * minus_2_log(word), word << 31);
 }
@@ -57,8 +57,8 @@ FLAXNOISE_INLINE Pair normals(U32 a, U32 b) {
 FLAXNOISE_INLINE U32 first_pair(const Words& w) { return even((U32)w.w0, (U32)w.w1); }
 FLAXNOISE_INLINE U32 second_pair(const Words& w) { return even((U32)w.w2, (U32)w.w3); }
 
-// map(words in element order), for the blocks [begin, end) of the chunk that begins with block
-// `first`.
+// Stores map(words) in element order, for the blocks [begin, end) of the chunk that begins with
+// block `first`.
 template <class To, class Map>
 FLAXNOISE_INLINE void fill_words(const Schedule& s, uint32_t first, int begin, int end, To* to,
                                  Map map) {

@@ -1,6 +1,5 @@
-// The vocabulary of vector operations, for the instruction set that this file is compiled for.
-// Everything is in an unnamed namespace: no target may lend its instructions to another one through
-// the linker.
+// Vector operations for the instruction set that the file is compiled for. They are in an unnamed
+// namespace, so that the linker cannot merge functions of different SIMD targets.
 #pragma once
 
 #include <cstdint>
@@ -61,12 +60,12 @@ FLAXNOISE_INLINE V all(E value) {
 
 #if defined(__AVX512F__)
 
-// The product of the lower halves of 64-bit lanes.
+// The 64-bit products of the lower halves of 64-bit lanes.
 FLAXNOISE_INLINE U64 multiply_low(U64 a, U64 b) {
   return (U64)_mm512_mul_epu32((__m512i)a, (__m512i)b);
 }
-// The upper halves of 64-bit lanes, in the lower ones; a shuffle, as products and shifts share a
-// port.
+// Moves the upper halves of 64-bit lanes to the lower ones; a shuffle, as shifts share an execution
+// port with products.
 FLAXNOISE_INLINE U64 upper(U64 a) {
   return (U64)_mm512_shuffle_epi32((__m512i)a, (_MM_PERM_ENUM)0xF5);
 }
@@ -74,7 +73,7 @@ FLAXNOISE_INLINE U64 upper(U64 a) {
 FLAXNOISE_INLINE U32 even(U32 a, U32 b) {
   return (U32)_mm512_mask_shuffle_epi32((__m512i)a, 0xAAAA, (__m512i)b, (_MM_PERM_ENUM)0xA0);
 }
-// In each 128 bits: a0 b0 a1 b1, and a2 b2 a3 b3; the same of 64-bit lanes.
+// Interleaves in each 128 bits: a0 b0 a1 b1 (low), a2 b2 a3 b3 (high); the same for 64-bit lanes.
 FLAXNOISE_INLINE F32 zip_low(F32 a, F32 b) { return (F32)_mm512_unpacklo_ps((__m512)a, (__m512)b); }
 FLAXNOISE_INLINE F32 zip_high(F32 a, F32 b) {
   return (F32)_mm512_unpackhi_ps((__m512)a, (__m512)b);
@@ -87,7 +86,7 @@ FLAXNOISE_INLINE U64 zip_high(U64 a, U64 b) {
 }
 FLAXNOISE_INLINE F32 square_root(F32 a) { return (F32)_mm512_sqrt_ps((__m512)a); }
 FLAXNOISE_INLINE F32 least(F32 a, F32 b) { return (F32)_mm512_min_ps((__m512)a, (__m512)b); }
-// Blocks of a group in the order in which zip_low and zip_high put them into element order.
+// The order of a vector's blocks for which zip_low and zip_high give words in element order.
 constexpr U64 kZipOrder = {0, 4, 1, 5, 2, 6, 3, 7};
 constexpr U64 kLaneOrder = {0, 1, 2, 3, 4, 5, 6, 7};
 
