@@ -1,10 +1,10 @@
-"""The layers for Flax linen; Dropout takes the place of flax.linen.Dropout by a change of import.
+"""The layers for Flax linen. Dropout is a drop-in replacement for flax.linen.Dropout.
 
-In evaluation, which is when ``deterministic`` is true, a layer returns its inputs. Otherwise it
-calls its function with the next key of its stream: one key a call, whatever the rate.
+With ``deterministic=True``, as in evaluation, a layer returns its inputs. Otherwise it calls its
+function with the next key of its stream: one key per call, at every rate.
 
-The value of a schedule goes in at call time. It may be traced, so that no change of it compiles
-anything again. A learned parameter goes in likewise; the module around the layer owns it:
+Pass the value of a schedule at call time. It may be traced, so that changing it does not
+recompile. Pass a learned parameter in the same way; the surrounding module owns it:
 
     >>> import optax
     >>> from flax import linen

@@ -7,10 +7,10 @@ from flaxnoise.linen.base import Levels, Noise, Rate, Scale, Shared
 class UniformNoise(Noise, Shared, Scale):
     """Adds uniform noise: y = x + scale·n, n ~ U(−1, 1).
 
-    The layer of ``flaxnoise.uniform_noise``.
+    Layer version of ``flaxnoise.uniform_noise``.
 
     Attributes:
-        scale: half-width in units of x, ≥ 0. Here, or at call time; may be learned.
+        scale: half-width in units of x, ≥ 0. Given here or at call time; may be learned.
         broadcast_dims, deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -24,10 +24,10 @@ class UniformNoise(Noise, Shared, Scale):
 class LaplaceNoise(Noise, Shared, Scale):
     """Adds Laplace noise: y = x + scale·n, n of density exp(−|n|)/2.
 
-    The layer of ``flaxnoise.laplace_noise``.
+    Layer version of ``flaxnoise.laplace_noise``.
 
     Attributes:
-        scale: mean magnitude in units of x, ≥ 0. Here, or at call time; may be learned.
+        scale: mean magnitude in units of x, ≥ 0. Given here or at call time; may be learned.
         broadcast_dims, deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -39,13 +39,13 @@ class LaplaceNoise(Noise, Shared, Scale):
 
 
 class SaltAndPepperNoise(Noise, Shared, Levels, Rate):
-    """Replaces a share of the elements by low or high, half of it each.
+    """Replaces a share of the elements, half of them by low and half by high.
 
-    The layer of ``flaxnoise.salt_and_pepper_noise``.
+    Layer version of ``flaxnoise.salt_and_pepper_noise``.
 
     Attributes:
-        rate: share of the elements replaced, in [0, 1]. Here, or at call time.
-        low, high: values of pepper and salt. Here, or at call time; may be learned.
+        rate: share of the elements replaced, in [0, 1]. Given here or at call time.
+        low, high: values of pepper and salt. Given here or at call time; may be learned.
         broadcast_dims, deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -59,10 +59,10 @@ class SaltAndPepperNoise(Noise, Shared, Levels, Rate):
 class MultiplicativeUniform(Noise, Shared, Scale):
     """Multiplies by uniform noise (speckle): y = x·(1 + scale·n), n ~ U(−1, 1).
 
-    The layer of ``flaxnoise.multiplicative_uniform``.
+    Layer version of ``flaxnoise.multiplicative_uniform``.
 
     Attributes:
-        scale: relative half-width, ≥ 0. Here, or at call time; may be learned.
+        scale: relative half-width, ≥ 0. Given here or at call time; may be learned.
         broadcast_dims, deterministic, rng_collection: as in ``Dropout``.
 
     Example:

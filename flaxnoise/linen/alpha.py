@@ -7,10 +7,10 @@ from flaxnoise.linen.base import Noise, Rate, Shared
 class AlphaDropout(Noise, Shared, Rate):
     """Drops elements to SELU's saturation, keeping mean 0 and variance 1.
 
-    The layer of ``flaxnoise.alpha_dropout``.
+    Layer version of ``flaxnoise.alpha_dropout``.
 
     Attributes:
-        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
+        rate: share of the elements dropped, in [0, 1]. Given here or at call time.
         broadcast_dims, deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -24,10 +24,10 @@ class AlphaDropout(Noise, Shared, Rate):
 class FeatureAlphaDropout(Noise, Rate):
     """Drops whole feature maps to SELU's saturation.
 
-    The layer of ``flaxnoise.feature_alpha_dropout``.
+    Layer version of ``flaxnoise.feature_alpha_dropout``.
 
     Attributes:
-        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        rate: share of the feature maps dropped, in [0, 1]. Given here or at call time.
         deterministic, rng_collection: as in ``Dropout``.
 
     Example:

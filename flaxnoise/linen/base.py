@@ -1,4 +1,4 @@
-"""What the layers for linen have in common."""
+"""Base classes of the layers for linen."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,43 +8,43 @@ from flax import linen as nn
 
 from flaxnoise.layer import Layer
 
-# Each field has a base class of its own, listed after Noise: dataclasses collect the fields of the
-# last base first, so that the rate comes before the flags, as in flax.linen.Dropout.
+# Each field has its own base class, listed after Noise. Dataclasses collect fields from the last
+# base to the first, so that rate comes before the flags, as in flax.linen.Dropout.
 
 
 class Rate(nn.Module):
-    """Has a rate."""
+    """Adds the field rate."""
 
     rate: jax.typing.ArrayLike | None = None
 
 
 class Stddev(nn.Module):
-    """Has a standard deviation."""
+    """Adds the field stddev."""
 
     stddev: jax.typing.ArrayLike | None = None
 
 
 class Scale(nn.Module):
-    """Has a scale."""
+    """Adds the field scale."""
 
     scale: jax.typing.ArrayLike | None = None
 
 
 class Levels(nn.Module):
-    """Has a lower and an upper value."""
+    """Adds the fields low and high."""
 
     low: jax.typing.ArrayLike = 0.0
     high: jax.typing.ArrayLike = 1.0
 
 
 class Shared(nn.Module):
-    """Has noise that can be shared along dimensions."""
+    """Adds the field broadcast_dims."""
 
     broadcast_dims: int | Sequence[int] = ()
 
 
 class Noise(Layer, nn.Module):
-    """The layer of a function: flags, streams and the call."""
+    """A layer that calls a function with a key from a stream, unless deterministic."""
 
     deterministic: bool | None = None
     rng_collection: str = "dropout"
@@ -62,23 +62,23 @@ class Noise(Layer, nn.Module):
         key: jax.Array | None = None,
         **given: Any,
     ) -> jax.Array:
-        """Calls the function, or returns the inputs where deterministic.
+        """Calls the function, or returns the inputs if deterministic.
 
         Args:
             inputs: x of the function.
             deterministic: must be given here or to the constructor, not to both.
-            rng: a key, used as it is with no stream touched; Flax's name for it.
-            key: the same; wins over rng.
-            **given: the layer's rate or stddev, which wins over the attribute; may be traced.
-                Checked in evaluation, too.
+            rng: a key to use instead of the next one of the stream, as in flax.linen.Dropout.
+            key: the same; overrides rng.
+            **given: arguments such as rate or stddev, which override the attributes; may be traced.
+                Checked even if deterministic.
 
         Returns:
             An array of the shape and dtype of the inputs.
 
         Raises:
-            ValueError: deterministic is given nowhere or twice; or from the function.
+            ValueError: deterministic is given nowhere or twice; or raised by the function.
             flax.errors.InvalidRngError: there is neither a key nor a stream.
-            TypeError: from the function.
+            TypeError: raised by the function.
         """
         self._check(given)
         if nn.merge_param("deterministic", self.deterministic, deterministic):
@@ -91,7 +91,7 @@ class Noise(Layer, nn.Module):
 
     @nn.nowrap
     def _next_key(self, arguments: Mapping[str, Any]) -> jax.Array:
-        # make_rng falls back to the stream of the parameters.
+        # make_rng falls back to the stream "params".
         streams = (self.rng_collection, "params")
         has_stream = self.scope is not None and any(map(self.has_rng, streams))
         if self._is_certain(arguments) and not has_stream:

@@ -9,11 +9,11 @@ from flaxnoise.linen.base import Noise, Rate
 class DropBlock1D(Noise, Rate):
     """Drops blocks of sequences and scales the rest.
 
-    The layer of ``flaxnoise.drop_block_1d``.
+    Layer version of ``flaxnoise.drop_block_1d``.
 
     Attributes:
-        rate: share dropped, in [0, 1]. Here, or at call time.
-        block_size: side of a block.
+        rate: share dropped, in [0, 1]. Given here or at call time.
+        block_size: length of a block.
         deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -28,11 +28,11 @@ class DropBlock1D(Noise, Rate):
 class DropBlock2D(Noise, Rate):
     """Drops blocks of images and scales the rest.
 
-    The layer of ``flaxnoise.drop_block_2d``.
+    Layer version of ``flaxnoise.drop_block_2d``.
 
     Attributes:
-        rate: share dropped, in [0, 1]. Here, or at call time.
-        block_size: side of a block; one number or one for each dimension of space.
+        rate: share dropped, in [0, 1]. Given here or at call time.
+        block_size: side of a block; one number, or one for each spatial dimension.
         deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -47,11 +47,11 @@ class DropBlock2D(Noise, Rate):
 class DropBlock3D(Noise, Rate):
     """Drops blocks of volumes and scales the rest.
 
-    The layer of ``flaxnoise.drop_block_3d``.
+    Layer version of ``flaxnoise.drop_block_3d``.
 
     Attributes:
-        rate: share dropped, in [0, 1]. Here, or at call time.
-        block_size: side of a block; one number or one for each dimension of space.
+        rate: share dropped, in [0, 1]. Given here or at call time.
+        block_size: side of a block; one number, or one for each spatial dimension.
         deterministic, rng_collection: as in ``Dropout``.
 
     Example:

@@ -9,10 +9,10 @@ from flaxnoise.linen.base import Noise, Rate
 class DropPath(Noise, Rate):
     """Drops whole rows of a residual branch and scales the rest: stochastic depth.
 
-    The layer of ``flaxnoise.drop_path``.
+    Layer version of ``flaxnoise.drop_path``.
 
     Attributes:
-        rate: share of the rows dropped, in [0, 1]. Here, or at call time.
+        rate: share of the rows dropped, in [0, 1]. Given here or at call time.
         mode: "row" or "batch".
         scale: whether kept rows are divided by P(keep).
         deterministic, rng_collection: as in ``Dropout``.

@@ -1,4 +1,4 @@
-"""Dropout, of elements, feature maps, attention weights, and with a mask that stays."""
+"""Dropout of elements, feature maps and attention weights; dropout with a persistent mask."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,14 +17,14 @@ class Dropout(  # pyright: ignore[reportIncompatibleVariableOverride]
 ):
     """Drops elements and scales the rest: y = x·keep/P(keep).
 
-    The layer of ``flaxnoise.dropout``. It is a flax.linen.Dropout, and a model that used that
-    needs a change of import alone. The differences: another mask; rates 0 and 1 take a key from
-    the stream where there is one; and wrong arguments raise.
+    Layer version of ``flaxnoise.dropout``. A subclass of flax.linen.Dropout: a model that uses
+    Flax's only has to change the import. The differences: masks are different, rates 0 and 1 also
+    take a key from the stream if there is one, and invalid arguments raise.
 
     Attributes:
-        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
-        broadcast_dims: dimensions along which the noise is shared.
-        deterministic: if true, the layer returns its inputs. Here, or at call time.
+        rate: share of the elements dropped, in [0, 1]. Given here or at call time.
+        broadcast_dims: dimensions along which the mask is shared.
+        deterministic: whether the layer returns its inputs. Given here or at call time.
         rng_collection: name of the stream in the rngs of init and apply.
 
     Example:
@@ -44,10 +44,10 @@ class Dropout(  # pyright: ignore[reportIncompatibleVariableOverride]
 class SpatialDropout1D(Noise, Rate):
     """Drops whole feature maps of sequences [*batch, time, features].
 
-    The layer of ``flaxnoise.spatial_dropout_1d``.
+    Layer version of ``flaxnoise.spatial_dropout_1d``.
 
     Attributes:
-        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        rate: share of the feature maps dropped, in [0, 1]. Given here or at call time.
         deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -61,10 +61,10 @@ class SpatialDropout1D(Noise, Rate):
 class SpatialDropout2D(Noise, Rate):
     """Drops whole feature maps of images [*batch, height, width, features].
 
-    The layer of ``flaxnoise.spatial_dropout_2d``.
+    Layer version of ``flaxnoise.spatial_dropout_2d``.
 
     Attributes:
-        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        rate: share of the feature maps dropped, in [0, 1]. Given here or at call time.
         deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -78,10 +78,10 @@ class SpatialDropout2D(Noise, Rate):
 class SpatialDropout3D(Noise, Rate):
     """Drops whole feature maps of volumes [*batch, depth, height, width, features].
 
-    The layer of ``flaxnoise.spatial_dropout_3d``.
+    Layer version of ``flaxnoise.spatial_dropout_3d``.
 
     Attributes:
-        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        rate: share of the feature maps dropped, in [0, 1]. Given here or at call time.
         deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -95,10 +95,10 @@ class SpatialDropout3D(Noise, Rate):
 class AttentionDropout(Noise, Rate):
     """Drops attention weights [*batch, heads, queries, keys] and scales the rest.
 
-    The layer of ``flaxnoise.attention_dropout``.
+    Layer version of ``flaxnoise.attention_dropout``.
 
     Attributes:
-        rate: share of the weights dropped, in [0, 1]. Here, or at call time.
+        rate: share of the weights dropped, in [0, 1]. Given here or at call time.
         broadcast_dropout: whether batch and heads share one mask.
         deterministic, rng_collection: as in ``Dropout``.
 
@@ -114,13 +114,15 @@ class AttentionDropout(Noise, Rate):
 class ConsistentDropout(Noise, Rate):
     """Drops the same elements in every call of one init or apply: y = x·keep/P(keep).
 
-    One mask over time steps, over calls, and, by default, over the batch: so that each mask is one
-    network, in Monte-Carlo dropout as well as in a recurrent network. Inside flax.linen.scan,
-    ``split_rngs={"dropout": False}`` keeps the mask over the steps. Gal and Ghahramani, "A
-    theoretically grounded application of dropout in recurrent neural networks", NeurIPS 2016.
+    All time steps, all calls and, by default, all examples of a batch share the mask, so that each
+    mask stands for one network, in Monte-Carlo dropout as in recurrent networks. Inside
+    flax.linen.scan, ``split_rngs={"dropout": False}`` keeps the mask for all steps.
+
+    Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent neural
+    networks", NeurIPS 2016.
 
     Attributes:
-        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
+        rate: share of the elements dropped, in [0, 1]. Given here or at call time.
         broadcast_dims: dimensions along which the mask is shared; by default the first, the batch.
         deterministic, rng_collection: as in ``Dropout``.
 
@@ -139,5 +141,5 @@ class ConsistentDropout(Noise, Rate):
         names = [name for name in (self.rng_collection, "params") if self.has_rng(name)]
         if self.scope is None or not names:
             return super()._next_key(arguments)
-        # Count 0, which make_rng never uses, and which stays the same.
+        # Count 0, which make_rng never uses: the same key in every call.
         return LazyRng.create(self.scope.rngs[names[0]], 0).as_jax_rng()

@@ -7,10 +7,10 @@ from flaxnoise.linen.base import Noise, Rate, Shared, Stddev
 class GaussianDropout(Noise, Shared, Rate):
     """Multiplies by normal noise: y = x·(1 + s·n), n ~ N(0, 1), s = √(rate/(1 − rate)).
 
-    The layer of ``flaxnoise.gaussian_dropout``.
+    Layer version of ``flaxnoise.gaussian_dropout``.
 
     Attributes:
-        rate: in [0, 1). Here, or at call time, when it may be a learned parameter.
+        rate: in [0, 1). Given here or at call time; then it may be a parameter.
         broadcast_dims, deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -24,10 +24,10 @@ class GaussianDropout(Noise, Shared, Rate):
 class GaussianNoise(Noise, Shared, Stddev):
     """Adds normal noise: y = x + stddev·n, n ~ N(0, 1).
 
-    The layer of ``flaxnoise.gaussian_noise``.
+    Layer version of ``flaxnoise.gaussian_noise``.
 
     Attributes:
-        stddev: in units of x, ≥ 0. Here, or at call time, when it may be a learned parameter.
+        stddev: in units of x, ≥ 0. Given here or at call time; then it may be a parameter.
         broadcast_dims, deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -39,13 +39,13 @@ class GaussianNoise(Noise, Shared, Stddev):
 
 
 class MaskedGaussianNoise(Noise, Shared, Stddev, Rate):
-    """Adds normal noise to a share of the elements: y = x + stddev·n there, else x itself.
+    """Adds normal noise to a share of the elements: y = x + stddev·n where dropped, else x itself.
 
-    The layer of ``flaxnoise.masked_gaussian_noise``.
+    Layer version of ``flaxnoise.masked_gaussian_noise``.
 
     Attributes:
-        rate: share of the elements that get noise, in [0, 1]. Here, or at call time.
-        stddev: in units of x, ≥ 0. Here, or at call time, when it may be a learned parameter.
+        rate: share of the elements that get noise, in [0, 1]. Given here or at call time.
+        stddev: in units of x, ≥ 0. Given here or at call time; then it may be a parameter.
         broadcast_dims, deterministic, rng_collection: as in ``Dropout``.
 
     Example:

@@ -1,4 +1,4 @@
-"""Layers that act on the gradient alone; all but GradientNoise do the same in evaluation."""
+"""Layers that change only the gradient. All but GradientNoise ignore ``deterministic``."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from flaxnoise.linen.base import Noise, Stddev
 
 
 class StopGradient(Layer, nn.Module):
-    """Gives x itself forward and no gradient backward: y = x, dy/dx = 0.
+    """Returns x and stops its gradient: y = x, dy/dx = 0.
 
-    The layer of ``flaxnoise.stop_gradient``. It has no noise, no stream and no variables, and does
-    the same in training and in evaluation.
+    Layer version of ``flaxnoise.stop_gradient``, the same in training and in evaluation. It has no
+    variables and uses no stream.
 
     Attributes:
-        where: what to stop, by default everything, as in the function.
+        where: where to stop the gradient, as in the function; by default everywhere.
 
     Example:
         >>> y = flaxnoise.linen.StopGradient().apply({}, x)
@@ -30,8 +30,8 @@ class StopGradient(Layer, nn.Module):
 
         Args:
             inputs: an array or a tree of arrays.
-            deterministic: changes nothing; so that the layer can stand where a noise layer stood.
-            rng: likewise; no stream is touched.
+            deterministic: ignored; accepted so that the layer can replace a noise layer.
+            rng: likewise.
 
         Returns:
             The same values.
@@ -40,12 +40,12 @@ class StopGradient(Layer, nn.Module):
 
 
 class GradientScale(Layer, nn.Module):
-    """Gives x itself forward and scales the gradient: y = x, dx = scale·dy.
+    """Returns x and scales its gradient: y = x, dx = scale·dy.
 
-    The layer of ``flaxnoise.gradient_scale``.
+    Layer version of ``flaxnoise.gradient_scale``.
 
     Attributes:
-        scale: a finite number. Here, or at call time.
+        scale: a finite number. Given here or at call time.
 
     Example:
         >>> y = flaxnoise.linen.GradientScale(0.1).apply({}, x)
@@ -65,18 +65,18 @@ class GradientScale(Layer, nn.Module):
         *,
         scale: jax.typing.ArrayLike | None = None,
     ) -> Any:
-        """Scales the gradient; deterministic changes nothing, scale wins over the attribute."""
+        """Scales the gradient; ``scale`` overrides the attribute, deterministic is ignored."""
         scale = self.scale if scale is None else scale
         return functional.gradient_scale(inputs, scale)  # pyright: ignore[reportArgumentType]
 
 
 class GradientReversal(Layer, nn.Module):
-    """Gives x itself forward and reverses the gradient: y = x, dx = −scale·dy.
+    """Returns x and reverses its gradient: y = x, dx = −scale·dy.
 
-    The layer of ``flaxnoise.gradient_reversal``.
+    Layer version of ``flaxnoise.gradient_reversal``.
 
     Attributes:
-        scale: a finite number. Here, or at call time.
+        scale: a finite number. Given here or at call time.
 
     Example:
         >>> y = flaxnoise.linen.GradientReversal().apply({}, x)
@@ -95,14 +95,14 @@ class GradientReversal(Layer, nn.Module):
         *,
         scale: jax.typing.ArrayLike | None = None,
     ) -> Any:
-        """Reverses the gradient; deterministic changes nothing, scale wins over the attribute."""
+        """Reverses the gradient; ``scale`` overrides the attribute, deterministic is ignored."""
         return functional.gradient_reversal(inputs, self.scale if scale is None else scale)
 
 
 class ActivityRegularization(Layer, nn.Module):
-    """Gives x itself forward and a penalty's gradient on top backward: y = x, dx = dy + p′(x).
+    """Returns x and adds the gradient of a penalty: y = x, dx = dy + p′(x).
 
-    The layer of ``flaxnoise.activity_regularization``.
+    Layer version of ``flaxnoise.activity_regularization``.
 
     Attributes:
         l1: factor of |x|, ≥ 0.
@@ -121,17 +121,17 @@ class ActivityRegularization(Layer, nn.Module):
         super().__post_init__()
 
     def __call__(self, inputs: jax.Array, deterministic: bool | None = None) -> jax.Array:
-        """Adds to the gradient; deterministic changes nothing."""
+        """Adds to the gradient; deterministic is ignored."""
         return functional.activity_regularization(inputs, self.l1, self.l2)
 
 
 class GradientNoise(Noise, Stddev):
-    """Gives x itself forward and adds normal noise to its gradient: y = x, dx = dy + stddev·n.
+    """Returns x and adds normal noise to its gradient: y = x, dx = dy + stddev·n.
 
-    The layer of ``flaxnoise.gradient_noise``; nothing at all where deterministic.
+    Layer version of ``flaxnoise.gradient_noise``; without effect if deterministic.
 
     Attributes:
-        stddev: in units of the gradient, ≥ 0. Here, or at call time.
+        stddev: in units of the gradient, ≥ 0. Given here or at call time.
         deterministic, rng_collection: as in ``Dropout``.
 
     Example:

@@ -1,4 +1,4 @@
-"""Layers whose noise is learned: they own its parameters."""
+"""Layers whose noise has learned parameters."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from flax import linen as nn
 from flaxnoise import arguments, functional
 from flaxnoise.linen.base import Noise, Shared
 
-# Their __call__ makes the parameter and hands it to that of the class below them.
+# The public layers create the parameter in __call__ and pass it to __call__ of these base classes.
 
 
 class _LogAlpha(nn.Module):
@@ -38,12 +38,12 @@ class _ConcreteDropout(Noise, Shared, _Logit):
 class VariationalDropout(_VariationalDropout):
     """Multiplies by normal noise of learned variance α: y = x·(1 + √α·n).
 
-    The layer of ``flaxnoise.variational_dropout``, with one log α for each feature, a parameter
-    "log_alpha". The sum of ``flaxnoise.variational_dropout_kl`` goes to the collection "losses" as
-    "kl", where that is mutable.
+    Layer version of ``flaxnoise.variational_dropout``, with one log α per feature in the parameter
+    "log_alpha". Sows the sum of ``flaxnoise.variational_dropout_kl`` as "kl" into the collection
+    "losses", if that is mutable.
 
     Attributes:
-        initial: log α where learning starts.
+        initial: initial value of log α.
         broadcast_dims, deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -63,7 +63,7 @@ class VariationalDropout(_VariationalDropout):
         *,
         key: jax.Array | None = None,
     ) -> jax.Array:
-        """Applies the function with the parameter; the arguments are those of ``Dropout``."""
+        """Applies the function with the parameter; arguments as in ``Dropout``."""
         log_alpha = self.param(
             "log_alpha", nn.initializers.constant(self.initial), inputs.shape[-1:]
         )
@@ -76,12 +76,12 @@ class VariationalDropout(_VariationalDropout):
 class ConcreteDropout(_ConcreteDropout):
     """Multiplies by a continuous mask of a learned rate: y = x·(1 − z)/(1 − rate).
 
-    The layer of ``flaxnoise.concrete_dropout``, with one logit, a parameter "logit". The loss needs
-    ``flaxnoise.concrete_dropout_penalty`` of it and of the kernel that follows.
+    Layer version of ``flaxnoise.concrete_dropout``, with one logit in the parameter "logit". Add
+    ``flaxnoise.concrete_dropout_penalty`` of the logit and of the next layer's kernel to the loss.
 
     Attributes:
-        initial: logit where learning starts; −2.2 is a rate of 0.1.
-        temperature: of the mask.
+        initial: initial value of the logit; −2.2 is a rate of 0.1.
+        temperature: temperature of the mask.
         broadcast_dims, deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -102,7 +102,7 @@ class ConcreteDropout(_ConcreteDropout):
         *,
         key: jax.Array | None = None,
     ) -> jax.Array:
-        """Applies the function with the parameter; the arguments are those of ``Dropout``."""
+        """Applies the function with the parameter; arguments as in ``Dropout``."""
         logit = self.param("logit", nn.initializers.constant(self.initial), ())
         return super().__call__(inputs, deterministic, rng, key=key, logit=logit)
 
@@ -110,14 +110,14 @@ class ConcreteDropout(_ConcreteDropout):
 class NoisyDense(Noise, _Features):
     """Multiplies by a noisy matrix: y = x·(kernel + kernel_stddev⊙n) + bias + bias_stddev⊙m.
 
-    The layer of ``flaxnoise.noisy_dense``, without noise where deterministic. Parameters start as
-    in the paper: kernel and bias uniform within ±1/√inputs (factorised) or ±√(3/inputs), stddevs at
-    stddev/√inputs or at stddev.
+    Layer version of ``flaxnoise.noisy_dense``, without noise if deterministic. Parameters are
+    initialised as in the paper: kernel and bias uniform within ±1/√inputs if factorised, else
+    ±√(3/inputs); their stddevs equal to σ₀/√inputs if factorised, else σ₀.
 
     Attributes:
         features: number of outputs.
         factorised: whether the noise of the matrix is a product of two vectors.
-        stddev: where learning starts; by default 0.5 if factorised, else 0.017.
+        stddev: initial stddev σ₀; by default 0.5 if factorised, else 0.017.
         deterministic, rng_collection: as in ``Dropout``.
 
     Example:
@@ -141,7 +141,7 @@ class NoisyDense(Noise, _Features):
         *,
         key: jax.Array | None = None,
     ) -> jax.Array:
-        """Multiplies; the arguments are those of ``Dropout``."""
+        """Applies the function with the parameters; arguments as in ``Dropout``."""
         bound, stddev = functional.noisy_dense_start(inputs.shape[-1], self.factorised, self.stddev)
         shape = (inputs.shape[-1], self.features)
         parameters = {}

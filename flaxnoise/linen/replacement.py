@@ -1,4 +1,4 @@
-"""Flax's dropout computed by flaxnoise, in models that were written with flax.linen."""
+"""Replaces Flax's dropout by flaxnoise in existing linen models."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,25 +15,26 @@ def replace_dropout(
     strict: bool = False,
     report: Callable[[Report], object] | None = None,
 ) -> Replaced:
-    """Makes a function compute all of Flax's dropout, wherever it calls it, by flaxnoise.
+    """Replaces Flax's dropout by flaxnoise wherever a function calls it.
 
-    For models that cannot be changed. Reached are flax.linen.Dropout and subclasses that keep its
-    ``__call__``, in modules at any depth; ``dot_product_attention`` and
-    ``dot_product_attention_weights``, whoever calls them and under whatever name; and the same of
-    nnx, where nnx.bridge leads there. Parameters, streams, and programs that draw nothing stay as
-    they are. It may be applied before or after jax.jit or flax.linen.jit.
+    For models whose code cannot be changed. It replaces flax.linen.Dropout, and subclasses that do
+    not override its ``__call__``, in modules at any depth; the dropout of ``dot_product_attention``
+    and ``dot_product_attention_weights``, by whatever name they are called; and those of nnx inside
+    nnx.bridge. Parameters, streams and deterministic calls do not change. It may be applied before
+    or after jax.jit or flax.linen.jit.
 
     Args:
-        function: such as ``model.apply`` or a training step.
-        strict: whether dropout that is not reached raises.
-        report: called with a Report before the first call of each kind, such as ``print``.
-            This and strict trace the function once more.
+        function: a function such as ``model.apply`` or a training step.
+        strict: whether to raise if some dropout is not replaced.
+        report: a function such as ``print``, called with a Report before the first call with
+            arguments of a new structure, shape or dtype. This and strict trace the function an
+            additional time.
 
     Returns:
-        A function of the same arguments. It warns where its first call meets no dropout.
+        A function of the same arguments, which warns if its first call has no dropout.
 
     Raises:
-        TypeError: function is a module, or cannot be called.
+        TypeError: function is a module, or not callable.
 
     Example:
         >>> from flax import linen

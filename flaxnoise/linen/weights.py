@@ -13,16 +13,16 @@ from flaxnoise.layer import Layer
 class WeightNoise(Layer, nn.Module):
     """Applies a layer with noise on one of its parameters, drawn once for the whole batch.
 
-    With Dropout on the kernel it is DropConnect: Wan et al., "Regularization of neural networks
-    using DropConnect", ICML 2013. With GaussianNoise it is weight noise: Graves, "Practical
+    With Dropout on the kernel, this is DropConnect: Wan et al., "Regularization of neural networks
+    using DropConnect", ICML 2013. With GaussianNoise, it is weight noise: Graves, "Practical
     variational inference for neural networks", NeurIPS 2011. With WordDropout on the "embedding" of
     an Embed layer it drops words of the vocabulary.
 
     Attributes:
-        layer: flax.linen.Dense, Conv, Embed, or any other that has the parameter itself.
-        noise: a layer of ours.
+        layer: flax.linen.Dense, Conv, Embed or any other layer that has the parameter itself.
+        noise: a layer of flaxnoise.
         parameter: name of the parameter.
-        deterministic: if true, the layer is called as it is. Here, or at call time.
+        deterministic: whether to call the layer without noise. Given here or at call time.
 
     Example:
         >>> from flax import linen
@@ -49,16 +49,16 @@ class WeightNoise(Layer, nn.Module):
         """Calls the layer.
 
         Args:
-            inputs: of the layer.
+            inputs: inputs of the layer.
             deterministic: must be given here or to the constructor, not to both.
-            key: of the noise, used as it is with no stream touched.
+            key: a key for the noise, to use instead of the next one of its stream.
             **given: arguments of the noise, such as a rate; may be traced.
 
         Returns:
             What the layer returns.
 
         Raises:
-            ValueError: the layer has no such parameter, or from the noise.
+            ValueError: the layer has no such parameter; or raised by the noise.
         """
         deterministic = nn.merge_param("deterministic", self.deterministic, deterministic)
         if self.is_initializing() or deterministic:
@@ -69,7 +69,7 @@ class WeightNoise(Layer, nn.Module):
                 f"WeightNoise: parameter must be one of the layer's, {sorted(parameters)}, got "
                 f"{self.parameter!r}."
             )
-        boxed = parameters[self.parameter]  # of with_partitioning, say
+        boxed = parameters[self.parameter]  # by with_partitioning, for example
         with whole_arrays():
             noisy = self.noise(meta.unbox(boxed), deterministic=False, key=key, **given)
         noisy = meta.replace_boxed(boxed, noisy)

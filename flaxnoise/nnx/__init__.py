@@ -1,7 +1,7 @@
-"""The layers for Flax nnx; Dropout takes the place of flax.nnx.Dropout by a change of import.
+"""The layers for Flax nnx. Dropout is a drop-in replacement for flax.nnx.Dropout.
 
-In evaluation, which is when ``deterministic`` is true, a layer returns its inputs. Otherwise it
-calls its function with the next key of its stream: one key a call, whatever the rate.
+With ``deterministic=True``, as in evaluation, a layer returns its inputs. Otherwise it calls its
+function with the next key of its stream: one key per call, at every rate.
 
 The value of a schedule goes in at call time. It may be traced, so that no change of it compiles
 anything again:
@@ -13,7 +13,7 @@ anything again:
     >>> apply = nnx.jit(lambda dropout, x, step: dropout(x, rate=schedule(step)))
     >>> y = apply(Dropout(rngs=nnx.Rngs(0)), x, step=jnp.array(10))
 
-A parameter that is a Param is learned:
+To learn an argument, pass it as an nnx.Param:
 
     >>> noise = GaussianNoise(nnx.Param(0.1), rngs=nnx.Rngs(0))
     >>> gradients = nnx.grad(lambda noise: jnp.mean(noise(x) ** 2))(noise)

@@ -7,10 +7,10 @@ from flaxnoise.nnx.base import Number, Shared
 class UniformNoise(Shared):
     """Adds uniform noise: y = x + scale·n, n ~ U(−1, 1).
 
-    The layer of ``flaxnoise.uniform_noise``.
+    Layer version of ``flaxnoise.uniform_noise``.
 
     Args:
-        scale: half-width in units of x, ≥ 0. Here, or at call time; may be learned.
+        scale: half-width in units of x, ≥ 0. Given here or at call time; may be learned.
         broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -26,10 +26,10 @@ class UniformNoise(Shared):
 class LaplaceNoise(Shared):
     """Adds Laplace noise: y = x + scale·n, n of density exp(−|n|)/2.
 
-    The layer of ``flaxnoise.laplace_noise``.
+    Layer version of ``flaxnoise.laplace_noise``.
 
     Args:
-        scale: mean magnitude in units of x, ≥ 0. Here, or at call time; may be learned.
+        scale: mean magnitude in units of x, ≥ 0. Given here or at call time; may be learned.
         broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -43,13 +43,13 @@ class LaplaceNoise(Shared):
 
 
 class SaltAndPepperNoise(Shared):
-    """Replaces a share of the elements by low or high, half of it each.
+    """Replaces a share of the elements, half of them by low and half by high.
 
-    The layer of ``flaxnoise.salt_and_pepper_noise``.
+    Layer version of ``flaxnoise.salt_and_pepper_noise``.
 
     Args:
-        rate: share of the elements replaced, in [0, 1]. Here, or at call time.
-        low, high: values of pepper and salt. Here, or at call time; may be learned.
+        rate: share of the elements replaced, in [0, 1]. Given here or at call time.
+        low, high: values of pepper and salt. Given here or at call time; may be learned.
         broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -67,10 +67,10 @@ class SaltAndPepperNoise(Shared):
 class MultiplicativeUniform(Shared):
     """Multiplies by uniform noise (speckle): y = x·(1 + scale·n), n ~ U(−1, 1).
 
-    The layer of ``flaxnoise.multiplicative_uniform``.
+    Layer version of ``flaxnoise.multiplicative_uniform``.
 
     Args:
-        scale: relative half-width, ≥ 0. Here, or at call time; may be learned.
+        scale: relative half-width, ≥ 0. Given here or at call time; may be learned.
         broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:

@@ -7,10 +7,10 @@ from flaxnoise.nnx.base import Noise, Number, Shared
 class AlphaDropout(Shared):
     """Drops elements to SELU's saturation, keeping mean 0 and variance 1.
 
-    The layer of ``flaxnoise.alpha_dropout``.
+    Layer version of ``flaxnoise.alpha_dropout``.
 
     Args:
-        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
+        rate: share of the elements dropped, in [0, 1]. Given here or at call time.
         broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -26,10 +26,10 @@ class AlphaDropout(Shared):
 class FeatureAlphaDropout(Noise):
     """Drops whole feature maps to SELU's saturation.
 
-    The layer of ``flaxnoise.feature_alpha_dropout``.
+    Layer version of ``flaxnoise.feature_alpha_dropout``.
 
     Args:
-        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        rate: share of the feature maps dropped, in [0, 1]. Given here or at call time.
         deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:

@@ -1,4 +1,4 @@
-"""What the layers for nnx have in common."""
+"""Base classes of the layers for nnx."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ Streams = nnx.Rngs | nnx.RngStream | jax.Array
 
 
 class Traceable(nnx.Module):
-    """A module whose attributes may be traced numbers: they become data, as arrays are."""
+    """A module whose attributes may be traced numbers, which it treats as data."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # nnx.is_data is false for tracers, which would then be part of the graph definition.
+        # nnx.is_data is false for tracers: without data() they would enter the graph definition.
         super().__setattr__(name, nnx.data(value) if isinstance(value, Tracer) else value)
 
 
@@ -27,8 +27,9 @@ class Traceable(nnx.Module):
 class Noise(Traceable, Layer):
     """The layer of a function: flags, streams and the call.
 
-    A subclass that names a function becomes a dataclass, with its own fields first. Layer comes
-    last so that objects have the layout of Flax's, whose class replace_dropout can then change.
+    A subclass that names a function becomes a dataclass, with its own fields first. Layer is the
+    last base so that instances have the layout of Flax's modules, which replace_dropout needs to
+    assign their ``__class__``.
     """
 
     _: dataclasses.KW_ONLY
@@ -61,23 +62,23 @@ class Noise(Traceable, Layer):
         key: jax.Array | None = None,
         **given: Any,
     ) -> jax.Array:
-        """Calls the function, or returns the inputs where deterministic.
+        """Calls the function, or returns the inputs if deterministic.
 
         Args:
             inputs: x of the function.
-            deterministic: wins over the attribute of that name.
-            rngs: an Rngs, an RngStream or a key; wins over the attribute of that name.
-            key: used as it is, with no stream touched; wins over rngs.
-            **given: the layer's rate or stddev, which wins over the attribute; may be traced.
-                Checked in evaluation, too.
+            deterministic: overrides the attribute of that name.
+            rngs: an Rngs, an RngStream or a key; overrides the attribute of that name.
+            key: a key to use instead of the next one of a stream; overrides rngs.
+            **given: arguments such as rate or stddev, which override the attributes; may be traced.
+                Checked even if deterministic.
 
         Returns:
             An array of the shape and dtype of the inputs.
 
         Raises:
-            ValueError: deterministic is None here and in the layer, or there is no stream; or from
-                the function.
-            TypeError: rngs are something else; or from the function.
+            ValueError: deterministic is None here and in the layer, or there is no stream; or
+                raised by the function.
+            TypeError: rngs has another type; or raised by the function.
         """
         self._check(given)
         if self._is_deterministic(deterministic):
@@ -88,7 +89,7 @@ class Noise(Traceable, Layer):
         return self._apply(key, inputs, arguments)
 
     def set_view(self, deterministic: bool | None = None) -> None:
-        """Sets the flags of a view, for nnx.view; nnx.view_info quotes this, two spaces deep.
+        """Sets the flags of a view for nnx.view. nnx.view_info parses Args, indented by two spaces.
 
         Args:
           deterministic: if true, the layer returns its inputs.
@@ -137,14 +138,14 @@ class Noise(Traceable, Layer):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Shared(Noise):
-    """The layer of a function whose noise can be shared along dimensions."""
+    """A layer of a function whose noise can be shared along dimensions."""
 
     _: dataclasses.KW_ONLY
     broadcast_dims: int | Sequence[int] = ()
 
 
 def value_of(number: Any) -> Any:
-    """The value of a Variable, or the number itself."""
+    """The value of a Variable; other values unchanged."""
     return number.get_value() if isinstance(number, nnx.Variable) else number
 
 

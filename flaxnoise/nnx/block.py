@@ -10,11 +10,11 @@ from flaxnoise.nnx.base import Noise, Number
 class DropBlock1D(Noise):
     """Drops blocks of sequences and scales the rest.
 
-    The layer of ``flaxnoise.drop_block_1d``.
+    Layer version of ``flaxnoise.drop_block_1d``.
 
     Args:
-        rate: share dropped, in [0, 1]. Here, or at call time.
-        block_size: side of a block.
+        rate: share dropped, in [0, 1]. Given here or at call time.
+        block_size: length of a block.
         deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -32,11 +32,11 @@ class DropBlock1D(Noise):
 class DropBlock2D(Noise):
     """Drops blocks of images and scales the rest.
 
-    The layer of ``flaxnoise.drop_block_2d``.
+    Layer version of ``flaxnoise.drop_block_2d``.
 
     Args:
-        rate: share dropped, in [0, 1]. Here, or at call time.
-        block_size: side of a block; one number or one for each dimension of space.
+        rate: share dropped, in [0, 1]. Given here or at call time.
+        block_size: side of a block; one number, or one for each spatial dimension.
         deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -54,11 +54,11 @@ class DropBlock2D(Noise):
 class DropBlock3D(Noise):
     """Drops blocks of volumes and scales the rest.
 
-    The layer of ``flaxnoise.drop_block_3d``.
+    Layer version of ``flaxnoise.drop_block_3d``.
 
     Args:
-        rate: share dropped, in [0, 1]. Here, or at call time.
-        block_size: side of a block; one number or one for each dimension of space.
+        rate: share dropped, in [0, 1]. Given here or at call time.
+        block_size: side of a block; one number, or one for each spatial dimension.
         deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:

@@ -1,4 +1,4 @@
-"""Dropout, of elements, feature maps, attention weights, and with a mask that stays."""
+"""Dropout of elements, feature maps and attention weights; dropout with a persistent mask."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,17 @@ from flaxnoise.nnx.base import Noise, Number, Shared, Streams
 class Dropout(Shared, nnx.Dropout):
     """Drops elements and scales the rest: y = x·keep/P(keep).
 
-    The layer of ``flaxnoise.dropout``. It is a flax.nnx.Dropout, and a model that used that needs
-    a change of import alone; its checkpoints fit. The differences: another mask; rates 0 and 1 take
-    a key from the stream where there is one; and wrong arguments raise.
+    Layer version of ``flaxnoise.dropout``. A subclass of flax.nnx.Dropout: a model that uses Flax's
+    only has to change the import, and its checkpoints can be restored. The differences: masks
+    are different, rates 0 and 1 also take a key from the stream if there is one, and invalid
+    arguments raise.
 
     Args:
-        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
-        broadcast_dims: dimensions along which the noise is shared.
-        deterministic: if true, the layer returns its inputs; set by ``train()`` and ``eval()``.
+        rate: share of the elements dropped, in [0, 1]. Given here or at call time.
+        broadcast_dims: dimensions along which the mask is shared.
+        deterministic: whether the layer returns its inputs; set by ``train()`` and ``eval()``.
         rng_collection: name of the stream in an Rngs.
-        rngs: an Rngs or RngStream, of which the layer takes a fork, or a key for a new stream.
+        rngs: an Rngs or RngStream, which the layer forks, or a key for a new stream.
 
     Example:
         >>> from flax import nnx
@@ -45,10 +46,10 @@ class Dropout(Shared, nnx.Dropout):
 class SpatialDropout1D(Noise):
     """Drops whole feature maps of sequences [*batch, time, features].
 
-    The layer of ``flaxnoise.spatial_dropout_1d``.
+    Layer version of ``flaxnoise.spatial_dropout_1d``.
 
     Args:
-        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        rate: share of the feature maps dropped, in [0, 1]. Given here or at call time.
         deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -64,10 +65,10 @@ class SpatialDropout1D(Noise):
 class SpatialDropout2D(Noise):
     """Drops whole feature maps of images [*batch, height, width, features].
 
-    The layer of ``flaxnoise.spatial_dropout_2d``.
+    Layer version of ``flaxnoise.spatial_dropout_2d``.
 
     Args:
-        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        rate: share of the feature maps dropped, in [0, 1]. Given here or at call time.
         deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -83,10 +84,10 @@ class SpatialDropout2D(Noise):
 class SpatialDropout3D(Noise):
     """Drops whole feature maps of volumes [*batch, depth, height, width, features].
 
-    The layer of ``flaxnoise.spatial_dropout_3d``.
+    Layer version of ``flaxnoise.spatial_dropout_3d``.
 
     Args:
-        rate: share of the feature maps dropped, in [0, 1]. Here, or at call time.
+        rate: share of the feature maps dropped, in [0, 1]. Given here or at call time.
         deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -102,10 +103,10 @@ class SpatialDropout3D(Noise):
 class AttentionDropout(Noise):
     """Drops attention weights [*batch, heads, queries, keys] and scales the rest.
 
-    The layer of ``flaxnoise.attention_dropout``.
+    Layer version of ``flaxnoise.attention_dropout``.
 
     Args:
-        rate: share of the weights dropped, in [0, 1]. Here, or at call time.
+        rate: share of the weights dropped, in [0, 1]. Given here or at call time.
         broadcast_dropout: whether batch and heads share one mask.
         deterministic, rng_collection, rngs: as in ``Dropout``.
 
@@ -122,20 +123,22 @@ class AttentionDropout(Noise):
 
 
 class HeldKey(nnx.RngState):
-    """The key of a mask that is in use."""
+    """The key of the current mask."""
 
 
 class ConsistentDropout(Shared):
     """Drops the same elements in every call, until ``resample``: y = x·keep/P(keep).
 
-    One mask over time steps, over calls, and, by default, over the batch: so that each mask is one
-    network, in Monte-Carlo dropout as well as in a recurrent network. Gal and Ghahramani, "A
-    theoretically grounded application of dropout in recurrent neural networks", NeurIPS 2016.
+    All time steps, all calls and, by default, all examples of a batch share the mask, so that each
+    mask stands for one network, in Monte-Carlo dropout as in recurrent networks.
+
+    Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent neural
+    networks", NeurIPS 2016.
 
     Args:
-        rate: share of the elements dropped, in [0, 1]. Here, or at call time.
+        rate: share of the elements dropped, in [0, 1]. Given here or at call time.
         broadcast_dims: dimensions along which the mask is shared; by default the first, the batch.
-        deterministic, rng_collection, rngs: as in ``Dropout``; rngs must be given.
+        deterministic, rng_collection, rngs: as in ``Dropout``; rngs is required.
 
     Example:
         >>> from flax import nnx
@@ -155,7 +158,7 @@ class ConsistentDropout(Shared):
         self.held = HeldKey(super()._next_key(None, {}), tag=self.rng_collection)
 
     def resample(self, rngs: Streams | None = None) -> None:
-        """Draws another mask, from the layer's own stream unless another is given."""
+        """Changes the mask, with the next key of ``rngs`` or by default of the layer's stream."""
         self.held.set_value(super()._next_key(rngs, {}))
 
     def _next_key(self, rngs: Streams | None, arguments: object) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Models of nnx that were written with Flax's dropout, changed in place."""
+"""Replaces Flax's dropout in the modules of an nnx model, in place."""
 
 import copyreg
 import functools
@@ -16,10 +16,10 @@ from flaxnoise.replacement.report import warn_of_nothing
 def replace_in_model(
     model: nnx.Module, *, strict: bool, listener: Callable[[Report], object] | None
 ) -> None:
-    """Replaces what draws in each module of a model; see ``replace_dropout``.
+    """Replaces Flax's dropout in each module of a model; see ``replace_dropout``.
 
     Raises:
-        ValueError: strict, and dropout is left.
+        ValueError: strict, and some dropout is not replaced.
     """
     done: list[str] = []
     left: list[str] = []
@@ -43,16 +43,16 @@ def replace_in_model(
 
 
 class ToNNX(nnx.bridge.ToNNX):
-    """nnx.bridge.ToNNX within which Flax's dropout is computed by flaxnoise."""
+    """nnx.bridge.ToNNX that replaces Flax's dropout by flaxnoise within its call."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As Flax's."""
+        """Calls the linen module; arguments as in Flax."""
         with replaced():
             return super().__call__(*args, **kwargs)
 
 
 def _replace_class(node: Any) -> bool:
-    """Gives a node the class of ours that derives from its own; attributes stay."""
+    """Changes the class of a Flax dropout or bridge to our subclass; attributes do not change."""
     if isinstance(node, nnx.Dropout) and not isinstance(node, Dropout):
         if not _calls_flax(type(node)):
             return False
@@ -66,32 +66,32 @@ def _replace_class(node: Any) -> bool:
 
 
 def _calls_flax(cls: type) -> bool:
-    """Whether every __call__ before that of nnx.Dropout calls the next one."""
+    """Whether each __call__ that overrides that of nnx.Dropout uses super()."""
     between = cls.__mro__[: cls.__mro__.index(nnx.Dropout)]
     calls = [vars(each)["__call__"] for each in between if "__call__" in vars(each)]
     return all("super" in getattr(call, "__code__", call).co_names for call in calls)
 
 
 class _Derived(type(nnx.Module)):
-    """The class of classes that stand before both a client's Dropout and ours."""
+    """The metaclass of classes derived from both a client's Dropout and ours."""
 
 
 @functools.cache
 def _derived(cls: type) -> type:
-    # Dropout comes after the client's class: super().__call__ there finds it, and so does a call
-    # where that class has no __call__.
+    # Our Dropout comes after the client's class in the order of methods, so that it is found by
+    # super().__call__ in that class, or directly if that class has no __call__.
     namespace = {name: vars(cls).get(name) for name in ("__module__", "__qualname__", "__doc__")}
     namespace["__qualname__"] = cls.__qualname__
     is_pytree = getattr(cls, "_pytree__is_pytree", True)
     return _Derived(cls.__name__, (cls, Dropout), namespace, pytree=is_pytree)
 
 
-# Such a class is no name in a module: pickled as what it was made of.
+# These classes are not attributes of a module, so they are pickled as calls of _derived.
 copyreg.pickle(_Derived, lambda cls: (_derived, (cls.__bases__[0],)))
 
 
 def _attention_functions(node: Any) -> Iterator[tuple[Any, Any]]:
-    """Name and replacement of attention functions in a node; None for one that cannot be."""
+    """Names and replacements of a node's attention functions, None if one has no replacement."""
     entries = _entries(node)
     items = entries.items() if isinstance(entries, MutableMapping) else enumerate(entries)
     for name, value in items:
@@ -115,7 +115,7 @@ def _is_ours(value: Any) -> bool:
 
 
 def _looks_like_dropout(node: Any) -> bool:
-    """A layer of a client's that has the name of one, and no Dropout of Flax's in it."""
+    """Whether a module is a Dropout that was not replaced, or a client's that is named like one."""
     if not isinstance(node, nnx.Module) or type(node).__module__.startswith("flaxnoise."):
         return False
     if isinstance(node, nnx.Dropout):

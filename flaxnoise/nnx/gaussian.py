@@ -7,10 +7,10 @@ from flaxnoise.nnx.base import Number, Shared
 class GaussianDropout(Shared):
     """Multiplies by normal noise: y = x·(1 + s·n), n ~ N(0, 1), s = √(rate/(1 − rate)).
 
-    The layer of ``flaxnoise.gaussian_dropout``.
+    Layer version of ``flaxnoise.gaussian_dropout``.
 
     Args:
-        rate: in [0, 1). Here, or at call time; may be learned.
+        rate: in [0, 1). Given here or at call time; may be learned.
         broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -25,10 +25,10 @@ class GaussianDropout(Shared):
 class GaussianNoise(Shared):
     """Adds normal noise: y = x + stddev·n, n ~ N(0, 1).
 
-    The layer of ``flaxnoise.gaussian_noise``.
+    Layer version of ``flaxnoise.gaussian_noise``.
 
     Args:
-        stddev: in units of x, ≥ 0. Here, or at call time; may be learned.
+        stddev: in units of x, ≥ 0. Given here or at call time; may be learned.
         broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -41,13 +41,13 @@ class GaussianNoise(Shared):
 
 
 class MaskedGaussianNoise(Shared):
-    """Adds normal noise to a share of the elements: y = x + stddev·n there, else x itself.
+    """Adds normal noise to a share of the elements: y = x + stddev·n where dropped, else x itself.
 
-    The layer of ``flaxnoise.masked_gaussian_noise``.
+    Layer version of ``flaxnoise.masked_gaussian_noise``.
 
     Args:
-        rate: share of the elements that get noise, in [0, 1]. Here, or at call time.
-        stddev: in units of x, ≥ 0. Here, or at call time; may be learned.
+        rate: share of the elements that get noise, in [0, 1]. Given here or at call time.
+        stddev: in units of x, ≥ 0. Given here or at call time; may be learned.
         broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:

@@ -1,4 +1,4 @@
-"""Layers that act on the gradient alone; all but GradientNoise do the same in evaluation."""
+"""Layers that change only the gradient. All but GradientNoise ignore ``deterministic``."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from flaxnoise.nnx.base import Noise, Number, Traceable, value_of
 
 
 class StopGradient(Traceable, Layer):
-    """Gives x itself forward and no gradient backward: y = x, dy/dx = 0.
+    """Returns x and stops its gradient: y = x, dy/dx = 0.
 
-    The layer of ``flaxnoise.stop_gradient``. It has no noise, no stream and no state, and does
-    the same in training and in evaluation.
+    Layer version of ``flaxnoise.stop_gradient``, the same in training and in evaluation. It has no
+    state and uses no stream.
 
     Args:
-        where: what to stop, by default everything, as in the function.
+        where: where to stop the gradient, as in the function; by default everywhere.
 
     Example:
         >>> y = flaxnoise.nnx.StopGradient()(x)
@@ -31,8 +31,8 @@ class StopGradient(Traceable, Layer):
 
         Args:
             inputs: an array or a tree of arrays.
-            deterministic: changes nothing; so that the layer can stand where a noise layer stood.
-            rngs: likewise; no stream is touched.
+            deterministic: ignored; accepted so that the layer can replace a noise layer.
+            rngs: likewise.
 
         Returns:
             The same values.
@@ -41,12 +41,12 @@ class StopGradient(Traceable, Layer):
 
 
 class GradientScale(Traceable, Layer):
-    """Gives x itself forward and scales the gradient: y = x, dx = scale·dy.
+    """Returns x and scales its gradient: y = x, dx = scale·dy.
 
-    The layer of ``flaxnoise.gradient_scale``.
+    Layer version of ``flaxnoise.gradient_scale``.
 
     Args:
-        scale: a finite number. Here, or at call time.
+        scale: a finite number. Given here or at call time.
 
     Example:
         >>> y = flaxnoise.nnx.GradientScale(0.1)(x)
@@ -64,17 +64,17 @@ class GradientScale(Traceable, Layer):
         deterministic: bool | None = None,
         scale: jax.typing.ArrayLike | None = None,
     ) -> Any:
-        """Scales the gradient; deterministic changes nothing, scale wins over the layer's."""
+        """Scales the gradient; ``scale`` overrides the attribute, deterministic is ignored."""
         return functional.gradient_scale(inputs, value_of(self.scale if scale is None else scale))
 
 
 class GradientReversal(Traceable, Layer):
-    """Gives x itself forward and reverses the gradient: y = x, dx = −scale·dy.
+    """Returns x and reverses its gradient: y = x, dx = −scale·dy.
 
-    The layer of ``flaxnoise.gradient_reversal``.
+    Layer version of ``flaxnoise.gradient_reversal``.
 
     Args:
-        scale: a finite number. Here, or at call time.
+        scale: a finite number. Given here or at call time.
 
     Example:
         >>> y = flaxnoise.nnx.GradientReversal()(x)
@@ -91,16 +91,16 @@ class GradientReversal(Traceable, Layer):
         deterministic: bool | None = None,
         scale: jax.typing.ArrayLike | None = None,
     ) -> Any:
-        """Reverses the gradient; deterministic changes nothing, scale wins over the layer's."""
+        """Reverses the gradient; ``scale`` overrides the attribute, deterministic is ignored."""
         return functional.gradient_reversal(
             inputs, value_of(self.scale if scale is None else scale)
         )
 
 
 class ActivityRegularization(Traceable, Layer):
-    """Gives x itself forward and a penalty's gradient on top backward: y = x, dx = dy + p′(x).
+    """Returns x and adds the gradient of a penalty: y = x, dx = dy + p′(x).
 
-    The layer of ``flaxnoise.activity_regularization``.
+    Layer version of ``flaxnoise.activity_regularization``.
 
     Args:
         l1: factor of |x|, ≥ 0.
@@ -116,17 +116,17 @@ class ActivityRegularization(Traceable, Layer):
         self.l1, self.l2 = l1, l2
 
     def __call__(self, inputs: jax.Array, *, deterministic: bool | None = None) -> jax.Array:
-        """Adds to the gradient; deterministic changes nothing."""
+        """Adds to the gradient; deterministic is ignored."""
         return functional.activity_regularization(inputs, value_of(self.l1), value_of(self.l2))
 
 
 class GradientNoise(Noise):
-    """Gives x itself forward and adds normal noise to its gradient: y = x, dx = dy + stddev·n.
+    """Returns x and adds normal noise to its gradient: y = x, dx = dy + stddev·n.
 
-    The layer of ``flaxnoise.gradient_noise``; nothing at all where deterministic.
+    Layer version of ``flaxnoise.gradient_noise``; without effect if deterministic.
 
     Args:
-        stddev: in units of the gradient, ≥ 0. Here, or at call time.
+        stddev: in units of the gradient, ≥ 0. Given here or at call time.
         deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:

@@ -1,4 +1,4 @@
-"""Layers whose noise is learned: they own its parameters."""
+"""Layers whose noise has learned parameters."""
 
 import dataclasses
 
@@ -13,11 +13,11 @@ from flaxnoise.nnx.base import Noise, Shared, Streams
 class VariationalDropout(Shared):
     """Multiplies by normal noise of learned variance α: y = x·(1 + √α·n).
 
-    The layer of ``flaxnoise.variational_dropout``, with a Param ``log_alpha``.
+    Layer version of ``flaxnoise.variational_dropout``, with a Param ``log_alpha``.
 
     Args:
-        shape: of log α, which broadcasts to the inputs; the number of features, as a rule.
-        initial: log α where learning starts.
+        shape: shape of log α, which broadcasts to the inputs; usually the number of features.
+        initial: initial value of log α.
         broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -44,11 +44,11 @@ class VariationalDropout(Shared):
 class ConcreteDropout(Shared):
     """Multiplies by a continuous mask of a learned rate: y = x·(1 − z)/(1 − rate).
 
-    The layer of ``flaxnoise.concrete_dropout``, with a Param ``logit``.
+    Layer version of ``flaxnoise.concrete_dropout``, with a Param ``logit``.
 
     Args:
-        initial: logit where learning starts; −2.2 is a rate of 0.1.
-        temperature: of the mask.
+        initial: initial value of the logit; −2.2 is a rate of 0.1.
+        temperature: temperature of the mask.
         broadcast_dims, deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:
@@ -68,7 +68,7 @@ class ConcreteDropout(Shared):
         self.logit = nnx.Param(jnp.asarray(self.initial, jnp.float32))
 
     def penalty(self, kernel: jax.Array, *, weight: float, entropy: float) -> jax.Array:
-        """``flaxnoise.concrete_dropout_penalty`` of the kernel that follows."""
+        """``flaxnoise.concrete_dropout_penalty`` of the logit and of the next layer's kernel."""
         logit = self.logit.get_value()
         return functional.concrete_dropout_penalty(logit, kernel, weight=weight, entropy=entropy)
 
@@ -77,17 +77,17 @@ class ConcreteDropout(Shared):
 class NoisyDense(Noise):
     """Multiplies by a noisy matrix: y = x·(kernel + kernel_stddev⊙n) + bias + bias_stddev⊙m.
 
-    The layer of ``flaxnoise.noisy_dense``, without noise where deterministic. Parameters start as
-    in the paper: kernel and bias uniform within ±1/√inputs (factorised) or ±√(3/inputs), stddevs at
-    stddev/√inputs or at stddev.
+    Layer version of ``flaxnoise.noisy_dense``, without noise if deterministic. Parameters are
+    initialised as in the paper: kernel and bias uniform within ±1/√inputs if factorised, else
+    ±√(3/inputs); their stddevs equal to σ₀/√inputs if factorised, else σ₀.
 
     Args:
         in_features: number of inputs.
         out_features: number of outputs.
         factorised: whether the noise of the matrix is a product of two vectors.
-        stddev: where learning starts; by default 0.5 if factorised, else 0.017.
+        stddev: initial stddev σ₀; by default 0.5 if factorised, else 0.017.
         deterministic, rng_collection: as in ``Dropout``.
-        rngs: an Rngs; its stream "params" gives the parameters.
+        rngs: an Rngs, whose stream "params" initialises the parameters.
 
     Example:
         >>> from flax import nnx
@@ -129,7 +129,7 @@ class NoisyDense(Noise):
         rngs: Streams | None = None,
         key: jax.Array | None = None,
     ) -> jax.Array:
-        """Multiplies; the arguments are those of ``Dropout``."""
+        """Applies the function with the parameters; arguments as in ``Dropout``."""
         names = ("kernel", "bias", "kernel_stddev", "bias_stddev")
         parameters = {name: getattr(self, name).get_value() for name in names}
         if self._is_deterministic(deterministic):

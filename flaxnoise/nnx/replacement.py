@@ -1,4 +1,4 @@
-"""Flax's dropout computed by flaxnoise, in models that were written with flax.nnx."""
+"""Replaces Flax's dropout by flaxnoise in existing nnx models."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,29 +17,30 @@ def replace_dropout(
     strict: bool = False,
     report: Callable[[Report], object] | None = None,
 ) -> Target | Replaced:
-    """Makes a model, or a function, compute Flax's dropout by flaxnoise.
+    """Replaces Flax's dropout by flaxnoise in a model, or wherever a function calls it.
 
-    A model is changed itself: each flax.nnx.Dropout becomes a flaxnoise.nnx.Dropout, subclasses
-    that keep its ``__call__`` are called as one, attention functions of Flax that are held as
-    attributes become ours, alone or in a functools.partial, and linen models in nnx.bridge.ToNNX
-    are called within ``flaxnoise.linen.replace_dropout``. Streams, flags, parameters and their
-    paths stay.
+    A model is changed in place. Each flax.nnx.Dropout becomes a flaxnoise.nnx.Dropout; instances of
+    subclasses compute dropout by flaxnoise if their ``__call__`` is that of Flax or calls it by
+    super(). Flax's attention functions that are attributes, directly or in a functools.partial, are
+    replaced as well. Linen models in nnx.bridge.ToNNX are called within
+    ``flaxnoise.linen.replace_dropout``. Streams, flags, parameters and their paths do not change.
 
-    A function, such as a training step or a ``__call__`` that it decorates, computes all of Flax's
-    dropout by flaxnoise while it runs, that of attention called as a function included.
+    A function, such as a training step or a decorated ``__call__``, uses flaxnoise for all of
+    Flax's dropout while it runs, including attention functions that it calls directly.
 
     Args:
         target: a flax.nnx.Module or a function.
-        strict: whether dropout that is not reached raises.
-        report: called with a Report, such as ``print``; for a function before the first call of
-            each kind. There, this and strict trace the function once more.
+        strict: whether to raise if some dropout is not replaced.
+        report: a function such as ``print``, called with a Report; for a function, before the first
+            call with arguments of a new structure, shape or dtype. There, this and strict trace the
+            function an additional time.
 
     Returns:
-        The model, or a function of the same arguments. Warns where there is no dropout.
+        The model, or a function of the same arguments. Warns if there is no dropout.
 
     Raises:
-        TypeError: target is neither of them.
-        ValueError: strict, and dropout is left in the model.
+        TypeError: target is neither a model nor a function.
+        ValueError: strict, and some dropout in the model is not replaced.
 
     Example:
         >>> from flax import nnx

@@ -10,13 +10,13 @@ from flaxnoise.nnx.base import Noise, Number
 
 
 class TokenDropout(Noise):
-    """Replaces a share of the tokens by mask_id; protected ones stay.
+    """Replaces a share of the tokens by mask_id, except protected ones.
 
-    The layer of ``flaxnoise.token_dropout``.
+    Layer version of ``flaxnoise.token_dropout``.
 
     Args:
-        rate: share of the tokens replaced, in [0, 1]. Here, or at call time.
-        mask_id: what they become; must be given.
+        rate: share of the unprotected tokens replaced, in [0, 1]. Given here or at call time.
+        mask_id: the id that replaces them; required.
         protected: ids that are never replaced.
         deterministic, rng_collection, rngs: as in ``Dropout``.
 
@@ -36,10 +36,10 @@ class TokenDropout(Noise):
 class WordDropout(Noise):
     """Drops whole words [*words, features] and scales the rest.
 
-    The layer of ``flaxnoise.word_dropout``.
+    Layer version of ``flaxnoise.word_dropout``.
 
     Args:
-        rate: share of the words dropped, in [0, 1]. Here, or at call time.
+        rate: share of the words dropped, in [0, 1]. Given here or at call time.
         deterministic, rng_collection, rngs: as in ``Dropout``.
 
     Example:

@@ -14,14 +14,14 @@ from flaxnoise.nnx.base import Noise, Streams
 class WeightNoise(Layer, nnx.Module):
     """Applies a layer with noise on one of its parameters, drawn once for the whole batch.
 
-    With Dropout on the kernel it is DropConnect: Wan et al., "Regularization of neural networks
-    using DropConnect", ICML 2013. With GaussianNoise it is weight noise: Graves, "Practical
+    With Dropout on the kernel, this is DropConnect: Wan et al., "Regularization of neural networks
+    using DropConnect", ICML 2013. With GaussianNoise, it is weight noise: Graves, "Practical
     variational inference for neural networks", NeurIPS 2011. With WordDropout on the "embedding" of
     an Embed layer it drops words of the vocabulary.
 
     Args:
-        layer: flax.nnx.Linear, Conv, Embed, or any other that has the parameter itself.
-        noise: a layer of ours; it is also the one that ``train()`` and ``eval()`` switch.
+        layer: flax.nnx.Linear, Conv, Embed or any other layer that has the parameter itself.
+        noise: a layer of flaxnoise; ``train()`` and ``eval()`` switch it.
         parameter: name of the parameter.
 
     Example:
@@ -53,7 +53,7 @@ class WeightNoise(Layer, nnx.Module):
         """Calls the layer.
 
         Args:
-            inputs: of the layer.
+            inputs: inputs of the layer.
             deterministic: as in the noise's own call.
             rngs: as in the noise's own call.
             key: as in the noise's own call.
@@ -63,16 +63,16 @@ class WeightNoise(Layer, nnx.Module):
             What the layer returns.
 
         Raises:
-            ValueError: from the noise.
-            TypeError: from the noise.
+            ValueError: raised by the noise.
+            TypeError: raised by the noise.
         """
         clean = getattr(self.layer, self.parameter)
         with whole_arrays():
             noisy = self.noise(
                 clean.get_value(), deterministic=deterministic, rngs=rngs, key=key, **given
             )
-        # A copy that shares every variable but this one: the layer itself never changes, nor does
-        # it get what it would store on itself in this call.
+        # A shallow copy shares all other variables, and the layer itself keeps its clean parameter.
+        # Attributes that the call sets on itself are lost with the copy.
         layer = copy.copy(self.layer)
         setattr(layer, self.parameter, type(clean)(noisy))
         return layer(inputs)
