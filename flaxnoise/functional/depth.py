@@ -110,7 +110,7 @@ def residual_drop_path(
         key: a jax.random key, typed or raw; under vmap, a batch of them.
         branch: maps rows to rows of the same shape and dtype, each row independently of the others.
         x: floating or complex array, rows first.
-        rate: share of the rows dropped, in [0, 1]; a number that is known while tracing.
+        rate: share of the rows dropped, in [0, 1]; a number, not traced.
 
     Returns:
         An array of x's shape and dtype.

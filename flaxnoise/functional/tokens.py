@@ -34,7 +34,7 @@ def token_dropout(
         ids: integer array of any shape.
         rate: share of the unprotected tokens replaced, in [0, 1]; a number, or an array that
             broadcasts to ids. May be traced, as in ``dropout``.
-        mask_id: an integer in the range of ids' dtype, or an array of such that broadcasts to ids.
+        mask_id: an integer in the range of ids' dtype, or an array of these that broadcasts to ids.
             A value that is traced or on an accelerator is not checked and wraps around.
         protected: ids that are never replaced, such as those of padding and separators. Those
             outside of the range of ids' dtype have no effect.

@@ -9,7 +9,7 @@ from flax import linen as nn
 from flaxnoise import arguments, functional
 from flaxnoise.linen.base import Noise, Shared
 
-# The public layers create the parameter in __call__ and pass it to __call__ of these base classes.
+# The public layers create the parameter and pass it to __call__ of the base classes below.
 
 
 class _LogAlpha(nn.Module):

@@ -115,7 +115,7 @@ def _is_ours(value: Any) -> bool:
 
 
 def _looks_like_dropout(node: Any) -> bool:
-    """Whether a module is a Dropout that was not replaced, or a client's that is named like one."""
+    """Whether a module is a Dropout that was not replaced, or a client's layer named like one."""
     if not isinstance(node, nnx.Module) or type(node).__module__.startswith("flaxnoise."):
         return False
     if isinstance(node, nnx.Dropout):

@@ -17,7 +17,7 @@ class Plan(NamedTuple):
         soft_cap: bound of the scores, or None.
         causal: whether later keys are masked.
         window: how many keys before and after its own position a query sees, or None.
-        drops: whether there is dropout at all.
+        drops: whether dropout is applied: false if rate is the number 0.
         shared: whether batch and heads share one mask.
         whole: global shape (batch, heads, queries, keys) of the weights, which is that of the mask.
         block_sizes: (queries, keys) of a tile as given by the caller, or None.
