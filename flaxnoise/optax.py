@@ -1,4 +1,4 @@
-"""Noise on gradients, as a transformation for optax: the noise of flaxnoise in place of its own."""
+"""Gradient noise as an optax transformation, drawn by flaxnoise."""
 
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ class AddNoiseState(NamedTuple):
 
     Attributes:
         count: updates so far, int32.
-        key: the key that was given; it does not change.
+        key: the key passed to ``add_noise``; it does not change.
     """
 
     count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]  # of tuple
@@ -27,20 +27,20 @@ class AddNoiseState(NamedTuple):
 def add_noise(
     eta: jax.typing.ArrayLike, gamma: jax.typing.ArrayLike, key: jax.Array
 ) -> optax.GradientTransformation:
-    """Adds annealed normal noise to the updates: u + σ·n, σ² = η/(1 + t)^γ, t updates before.
+    """Adds annealed normal noise to the updates: u + σ·n, σ² = η/(1 + t)^γ.
 
-    The transformation of ``optax.add_noise``, with noise that is the same however an update is
-    sharded, and that is drawn again where it is added, without an array of normals where a kernel
-    serves. Leaf i of update t, both counted from 0, is ``flaxnoise.gaussian_noise(k, u, σ)`` with
-    ``k = jax.random.fold_in(jax.random.fold_in(key, t), i)``; leaves are counted in the order of
-    ``jax.tree.leaves``, those that ``optax.masked`` leaves out not among them.
+    Computes the same formula as ``optax.add_noise``, but the noise does not depend on how updates
+    are sharded, and kernels draw and add it in one pass, without an array of normals. Leaf i of
+    update t, both counted from 0, is ``flaxnoise.gaussian_noise(k, u, σ)`` with
+    ``k = jax.random.fold_in(jax.random.fold_in(key, t), i)``. Leaves are in the order of
+    ``jax.tree.leaves``, without those that ``optax.masked`` masks.
 
     Neelakantan et al., "Adding gradient noise improves learning for very deep networks", 2015.
 
     Args:
-        eta: variance of the first update's noise, in units of the updates squared, ≥ 0. May be
-            traced, as under ``optax.inject_hyperparams``; then it is not checked: no noise is added
-            where σ is not finite.
+        eta: variance of the noise of the first update, in squared units of the updates, ≥ 0. May
+            be traced, as under ``optax.inject_hyperparams``. Then it is not checked, and no noise
+            is added if σ is not finite.
         gamma: exponent of the decay, finite; the paper's is 0.55. May be traced.
         key: a jax.random key, typed or raw.
 
@@ -48,9 +48,9 @@ def add_noise(
         A transformation whose state is an ``AddNoiseState``.
 
     Raises:
-        TypeError: eta or gamma is not one real number, key is no key; from update: a leaf is not
-            floating.
-        ValueError: eta is negative or not finite, gamma is not finite, a batch of keys.
+        TypeError: eta or gamma is not a single real number, or key is not a key. From update: a
+            leaf is not floating.
+        ValueError: eta is negative or not finite, gamma is not finite, or key is a batch of keys.
 
     Example:
         >>> import optax, flaxnoise.optax

@@ -1,4 +1,4 @@
-"""Arguments, checked once for every function and layer, with one text for each mistake."""
+"""Checks of arguments, shared by all functions and layers, so that error messages are the same."""
 
 from flaxnoise.arguments.arrays import as_numpy as as_numpy
 from flaxnoise.arguments.arrays import fitting as fitting

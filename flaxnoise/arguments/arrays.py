@@ -1,4 +1,4 @@
-"""Checks of arrays: what noise can be applied to."""
+"""Checks of arrays."""
 
 from typing import Any
 
@@ -47,18 +47,18 @@ def floating(owner: str, name: str, value: Any) -> jax.Array:
 
 
 def integers(owner: str, name: str, value: Any, like: Any = None) -> jax.Array:
-    """An array of integers, none of them narrowed.
+    """The value as an array of integers, without truncation.
 
     Args:
-        owner: the function that asks.
-        name: of the argument.
+        owner: name of the function that is called, for messages.
+        name: name of the argument.
         value: the argument.
-        like: the dtype of the result; by default the one that JAX gives to such an array, which
-            has 32 bits unless jax_enable_x64 is set.
+        like: dtype of the result; by default that which JAX gives to such an array, of 32 bits
+            unless jax_enable_x64 is set.
 
     Raises:
-        TypeError: not integers.
-        ValueError: a value that is known does not fit into the dtype.
+        TypeError: the value is not made of integers.
+        ValueError: a concrete value does not fit into the dtype.
     """
     known = unconverted_integers(owner, name, value)
     own = jax.dtypes.canonicalize_dtype(known.dtype)
@@ -73,11 +73,11 @@ def integers(owner: str, name: str, value: Any, like: Any = None) -> jax.Array:
 
 
 def unconverted_integers(owner: str, name: str, value: Any) -> jax.Array | np.ndarray:
-    """An array of integers: JAX's where value is one, else NumPy's, with all of their bits.
+    """The value as an array of integers with all of their bits: JAX's if it is one, else NumPy's.
 
     Raises:
-        TypeError: not integers.
-        ValueError: an integer of more than 64 bits.
+        TypeError: the value is not made of integers.
+        ValueError: an integer has more than 64 bits.
     """
     if isinstance(value, jax.Array):
         known = value
@@ -93,16 +93,15 @@ def unconverted_integers(owner: str, name: str, value: Any) -> jax.Array | np.nd
 
 
 def fitting(values: np.ndarray, dtype: Any) -> np.ndarray:
-    """Which integers a dtype can hold."""
+    """Elementwise, whether an integer fits into a dtype."""
     limits = jnp.iinfo(dtype)
     return (values >= limits.min) & (values <= limits.max)
 
 
 def on_host(value: Any) -> bool:
-    """Whether the values can be read here and now, without a transfer from a device.
+    """Whether the values can be read on the host without a transfer from a device.
 
-    Those of a traced array cannot, nor those of an array on a GPU or TPU, nor those of an array of
-    which another process has a part.
+    False for traced arrays, arrays on a GPU or TPU, and arrays that are partly in other processes.
     """
     if isinstance(value, Tracer):
         return False
@@ -114,7 +113,7 @@ def on_host(value: Any) -> bool:
 
 
 def short(value: Any) -> str:
-    """A value as messages show it."""
+    """A value as error messages show it."""
     if isinstance(value, jax.Array | np.ndarray | np.generic):
         return f"{value.dtype}[{','.join(map(str, value.shape))}]"
     kind = type(value).__name__
@@ -126,7 +125,7 @@ def short(value: Any) -> str:
 
 
 def as_numpy(value: Any) -> np.ndarray | None:
-    """A number, list or array as NumPy sees it; None if it is none of these."""
+    """A number, list or array as a NumPy array; None if it is none of these."""
     try:
         return np.asarray(value)
     except (TypeError, ValueError, OverflowError, AttributeError):

@@ -1,4 +1,4 @@
-"""Checks of keys: one, or a batch of them."""
+"""Checks of keys: single keys and batches of keys."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from flaxnoise.arguments.arrays import short
 
 KEY_WORDS = 4
 
-# By the names of flax.nnx's classes, which are not imported here: how to get a key out of one.
+# How to get a key out of objects of flax.nnx, by class name, so that Flax need not be imported.
 _HOLDERS = {
     "Rngs": "rngs.dropout()",
     "RngStream": "stream(), a call of the stream",
@@ -19,11 +19,11 @@ _HOLDERS = {
 
 
 def single_key(owner: str, key: Any) -> Any:
-    """A key, typed or raw, of at most four words.
+    """Checks that key is a single key, typed or raw, and returns it.
 
     Raises:
-        TypeError: not a key.
-        ValueError: a batch of keys.
+        TypeError: key is not a key.
+        ValueError: key is a batch of keys.
     """
     batch = key_batch(owner, key)
     if batch:
@@ -35,10 +35,10 @@ def single_key(owner: str, key: Any) -> Any:
 
 
 def key_batch(owner: str, keys: Any) -> tuple[int, ...]:
-    """Dimensions of a batch of keys, typed or raw.
+    """The batch dimensions of keys, typed or raw; () for a single key.
 
     Raises:
-        TypeError: not keys.
+        TypeError: keys are not keys.
     """
     if keys is None:
         raise TypeError(f"{owner}: key is missing. Pass one, such as jax.random.key(0).")
@@ -51,15 +51,15 @@ def key_batch(owner: str, keys: Any) -> tuple[int, ...]:
 
 
 def key_words(key: jax.Array) -> jax.Array:
-    """uint32[4] of a key; the words that it lacks are 0."""
+    """uint32[4], the words of a key, padded with zeros."""
     typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     words = jax.random.key_data(key) if typed else key
-    # Not concatenate: under vmap, that refuses keys that are sharded over explicit axes.
+    # Concatenating zeros instead would fail under vmap over keys sharded on explicit axes.
     return jax.lax.pad(words, jnp.uint32(0), [(0, KEY_WORDS - words.size, 0)])
 
 
 def _named(value: Any) -> str:
-    """A value that is not a key, and how to get a key out of it."""
+    """Text about a value that is not a key, and how to get a key out of it."""
     for base in type(value).__mro__:
         if base.__module__.partition(".")[0] == "flax" and base.__name__ in _HOLDERS:
             return f"an nnx.{type(value).__name__}. Pass {_HOLDERS[base.__name__]}."

@@ -1,8 +1,8 @@
-"""Checks of rates, standard deviations and other numbers.
+"""Checks of rates, standard deviations and other numeric parameters.
 
-Values are checked where they are on the host: Python and NumPy numbers, and arrays of JAX on CPU.
-Traced ones, and those on a GPU or TPU, which a check would have to wait for, are not. Where a
-shape of None is given, it is not known yet and not checked.
+Values on the host are checked: Python and NumPy numbers, and JAX arrays on CPU. Traced values are
+not, nor those on a GPU or TPU, which a check would have to wait for. A shape of None is not known
+yet, and broadcasting to it is not checked.
 """
 
 import math
@@ -19,11 +19,11 @@ from flaxnoise.arguments.shapes import broadcastable
 
 
 def rate(owner: str, value: Any, shape: Sequence[Any] | None, *, below_one: bool = False) -> Any:
-    """A rate that broadcasts to a shape; its values are checked where they are known.
+    """Checks a rate that broadcasts to a shape.
 
     Raises:
         TypeError: not a real number or array of them.
-        ValueError: outside [0, 1], or equal to 1 where that is excluded; or does not broadcast.
+        ValueError: outside [0, 1], or 1 with ``below_one``; or does not broadcast.
     """
     value, known = _real(owner, "rate", value, shape)
     if known is None:
@@ -33,7 +33,7 @@ def rate(owner: str, value: Any, shape: Sequence[Any] | None, *, below_one: bool
             f"{owner}: rate must be in [0, 1], got {_value(known)}. "
             "It is the share of elements dropped, not kept."
         )
-    # Rates are float32: one that rounds to 1 is 1.
+    # Rates are rounded to float32, where a rate just below 1 may become 1.
     if below_one and np.any(known.astype(np.float32) == 1):
         raise ValueError(
             f"{owner}: rate must be in [0, 1), got {_value(known)}. "
@@ -43,11 +43,11 @@ def rate(owner: str, value: Any, shape: Sequence[Any] | None, *, below_one: bool
 
 
 def static_rate(owner: str, value: Any) -> float:
-    """A rate that must be one number, known while tracing.
+    """Checks a rate that must be a single number and known while tracing.
 
     Raises:
-        TypeError: traced, or on an accelerator, or not one real number.
-        ValueError: outside [0, 1].
+        TypeError: traced, on an accelerator, or not a real number.
+        ValueError: outside [0, 1], or an array with dimensions.
     """
     if not on_host(value):
         raise TypeError(f"{owner}: rate must be known while tracing, got {short(value)}.")
@@ -55,7 +55,7 @@ def static_rate(owner: str, value: Any) -> float:
 
 
 def nonnegative(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
-    """A finite number ≥ 0, or an array of them that broadcasts to a shape, checked where known.
+    """Checks a finite number ≥ 0, or an array of them that broadcasts to a shape.
 
     Raises:
         TypeError: not a real number or array of them.
@@ -68,11 +68,11 @@ def nonnegative(owner: str, name: str, value: Any, shape: Sequence[Any] | None) 
 
 
 def positive(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
-    """A finite number above 0, or an array of them that broadcasts to a shape, checked where known.
+    """Checks a finite number > 0, or an array of them that broadcasts to a shape.
 
     Raises:
         TypeError: not a real number or array of them.
-        ValueError: not above 0 or not finite; or does not broadcast.
+        ValueError: not positive or not finite; or does not broadcast.
     """
     value, known = _real(owner, name, value, shape)
     if known is not None and not np.all((known > 0) & (known <= _largest())):
@@ -81,12 +81,12 @@ def positive(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> 
 
 
 def is_zero(value: Any) -> bool:
-    """Whether it is the number 0, and not an array: then a program need not have any noise."""
+    """Whether the value is the number 0 and not an array, so that a program needs no noise."""
     return isinstance(value, numbers.Real) and value == 0
 
 
 def finite(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
-    """A finite number, or an array of them that broadcasts to a shape, checked where known.
+    """Checks a finite number, or an array of them that broadcasts to a shape.
 
     Raises:
         TypeError: not a real number or array of them.
@@ -99,7 +99,7 @@ def finite(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> An
 
 
 def real(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
-    """A real number, infinite ones included, or an array of them that broadcasts to a shape.
+    """Checks a real number, which may be infinite, or an array that broadcasts to a shape.
 
     Raises:
         TypeError: not a real number or array of them.
@@ -114,7 +114,7 @@ def real(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
 def _real(
     owner: str, name: str, value: Any, shape: Sequence[Any] | None
 ) -> tuple[Any, np.ndarray | None]:
-    """The value, a Python integer as a float; and what it holds, or None if that is not checked."""
+    """(value, Python integers as floats; its copy on the host, or None if it is on a device)."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = _as_float(value)
     number = value if isinstance(value, jax.Array) else as_numpy(value)
@@ -135,7 +135,7 @@ def _as_float(value: int) -> float:
 
 
 def _largest() -> float:
-    """What is above it is infinite to JAX."""
+    """The largest number that does not become infinite in JAX's default float."""
     return float(jnp.finfo(jnp.result_type(float)).max)
 
 

@@ -14,11 +14,11 @@ from flaxnoise.stream.sizes import is_one
 def dimensions(
     owner: str, broadcast_dims: int | Sequence[int], rank: int | None
 ) -> tuple[int, ...]:
-    """broadcast_dims as sorted non-negative dimensions; as they are where the rank is not known.
+    """broadcast_dims as sorted dimensions, non-negative if the rank is known.
 
     Raises:
         TypeError: not integers.
-        ValueError: out of range, or one dimension named twice.
+        ValueError: a dimension is out of range, or repeated.
     """
     try:
         given = _each(broadcast_dims)
@@ -45,11 +45,11 @@ def dimensions(
 
 
 def sides(owner: str, name: str, value: Any, number: int) -> tuple[int, ...]:
-    """One integer ≥ 1 for each dimension of space.
+    """One integer ≥ 1 for each spatial dimension; a single integer stands for all of them.
 
     Raises:
         TypeError: not integers.
-        ValueError: too small, or too few or too many.
+        ValueError: an integer is too small, or their number is wrong.
     """
     given = _each(value)
     if len(given) == 1 and given[0] is value:
@@ -60,7 +60,7 @@ def sides(owner: str, name: str, value: Any, number: int) -> tuple[int, ...]:
 
 
 def count(owner: str, name: str, value: Any, least: int = 1) -> int:
-    """An integer that is large enough.
+    """Checks an integer, which must be at least ``least``.
 
     Raises:
         TypeError: not an integer.
@@ -78,10 +78,10 @@ def count(owner: str, name: str, value: Any, least: int = 1) -> int:
 
 
 def one_of(owner: str, name: str, value: Any, allowed: Sequence[str]) -> Any:
-    """A word of a list.
+    """Checks a string, which must be one of several.
 
     Raises:
-        ValueError: another one.
+        ValueError: not one of them.
     """
     if not (isinstance(value, str) and value in allowed):
         words = " or ".join(map(repr, allowed))
@@ -90,10 +90,10 @@ def one_of(owner: str, name: str, value: Any, allowed: Sequence[str]) -> Any:
 
 
 def flag(owner: str, name: str, value: Any) -> bool:
-    """True or False.
+    """Checks a bool.
 
     Raises:
-        TypeError: something else, which may be traced.
+        TypeError: not True or False; traced bools included.
     """
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{owner}: {name} must be True or False, got {short(value)}.")
@@ -101,10 +101,10 @@ def flag(owner: str, name: str, value: Any) -> bool:
 
 
 def function(owner: str, name: str, value: Any) -> Any:
-    """Something that can be called.
+    """Checks a function.
 
     Raises:
-        TypeError: it cannot.
+        TypeError: not callable.
     """
     if not callable(value):
         raise TypeError(f"{owner}: {name} must be a function, got {short(value)}.")
@@ -112,10 +112,10 @@ def function(owner: str, name: str, value: Any) -> Any:
 
 
 def at_least_dimensions(owner: str, x: jax.Array, rank: int, name: str = "x") -> None:
-    """Checks that x has as many dimensions as the function needs.
+    """Checks that x has at least ``rank`` dimensions.
 
     Raises:
-        ValueError: it has fewer.
+        ValueError: x has fewer.
     """
     if x.ndim < rank:
         raise ValueError(
@@ -124,10 +124,10 @@ def at_least_dimensions(owner: str, x: jax.Array, rank: int, name: str = "x") ->
 
 
 def of_shape(owner: str, name: str, value: jax.Array, shape: tuple[int, ...]) -> None:
-    """Checks a shape.
+    """Checks that an array has a shape.
 
     Raises:
-        ValueError: another one.
+        ValueError: it has another one.
     """
     if value.shape != shape:
         raise ValueError(f"{owner}: {name} must have the shape {shape}, got {value.shape}.")
@@ -155,7 +155,7 @@ def broadcasts(own: tuple[Any, ...], shape: tuple[Any, ...]) -> bool:
 
 
 def _each(value: Any) -> tuple[Any, ...]:
-    """The items of a list, tuple or array; a tuple of the value itself if it is none of these."""
+    """The items of a list, tuple or array; for anything else, a tuple of the value itself."""
     if isinstance(value, str | bytes | Mapping) or getattr(value, "ndim", 1) == 0:
         return (value,)
     return tuple(value) if isinstance(value, Iterable) else (value,)

@@ -1,8 +1,8 @@
-"""The stream as values and as keys.
+"""Random draws from the stream, and keys that use it.
 
-The functions give what those of flaxnoise use under the same key. Unlike with jax.random, an
-element's numbers depend on the key and on the element's linear index alone. ``key`` makes keys with
-which jax.random itself, and Flax's layers, draw by this stream.
+The functions return the noise that flaxnoise's functions use under the same key. Unlike in
+jax.random, an element's noise depends only on the key and on the element's linear index. ``key``
+makes keys with which jax.random itself and Flax's layers draw from the stream.
 """
 
 from flaxnoise.random.keys import IMPL as IMPL

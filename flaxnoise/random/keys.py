@@ -1,4 +1,4 @@
-"""Keys of our own: with one, all of jax.random and Flax's own layers draw by our kernels."""
+"""Typed jax keys that use the stream, so that jax.random and Flax's layers draw by our kernels."""
 
 import contextlib
 import numbers
@@ -27,31 +27,31 @@ IMPL: Hashable = define_prng_impl(
 
 
 def key(seed: int | jax.typing.ArrayLike) -> jax.Array:
-    """Makes a key whose every draw, split and fold_in is computed by flaxnoise's stream.
+    """Makes a key whose draws, split and fold_in are computed by flaxnoise's stream.
 
-    A typed key like that of jax.random.key, for jax.random, Flax and all else that takes one. It
-    has 128 bits. What it draws depends neither on jit, vmap, sharding or 64-bit mode, nor on the
-    device or backend. ``flaxnoise.random.implementation`` says how keys are derived, and why no
-    two derivations give the same key.
+    A typed key of 128 bits, like that of jax.random.key, for jax.random, Flax and anything else
+    that takes one. What it draws does not depend on jit, vmap, sharding, 64-bit mode, device or
+    backend. ``flaxnoise.random.implementation`` documents how keys are derived, and the
+    probability of collisions.
 
-    - Samplers that draw in a loop for each sample (gamma, and with it beta, chisquare, dirichlet,
-      t) are slower on CPU than under jax's default keys; jax.random.poisson takes those alone.
-    - jax offers no public way to make an implementation of others its default, so that
-      ``nnx.Rngs(0)`` and ``jax.random.key(0)`` stay jax's own: pass a key instead of a seed.
-    - Orbax saves and restores such keys within trees, in a program that imports flaxnoise. Its
-      JaxRandomKeySave takes jax's default keys alone. jax.random.key_data and
-      ``jax.random.wrap_key_data(words, impl=flaxnoise.random.IMPL)`` serve everywhere, also where
-      keys cannot go: as arguments of programs that jax.export writes.
+    - Samplers that draw in a loop for each sample (gamma, and so beta, chisquare, dirichlet and t)
+      are slower on CPU than with jax's default keys. jax.random.poisson only takes default keys.
+    - jax has no public way to make another implementation the default, so ``nnx.Rngs(0)`` and
+      ``jax.random.key(0)`` remain jax's own. Pass a key instead of a seed.
+    - Orbax saves and restores such keys within trees, in programs that import flaxnoise. Its
+      JaxRandomKeySave only takes jax's default keys. jax.random.key_data and
+      ``jax.random.wrap_key_data(words, impl=flaxnoise.random.IMPL)`` convert keys wherever typed
+      keys are not supported, such as arguments of exported programs.
 
     Args:
-        seed: an integer of up to 64 bits, −2^63 … 2^63 − 1; or an integer array of no dimensions,
-            which may be traced, and counts as its value in 64 bits.
+        seed: an integer in −2^63 … 2^63 − 1, or an integer array without dimensions, which may be
+            traced and is extended to 64 bits.
 
     Returns:
         A key.
 
     Raises:
-        TypeError: seed is no integer.
+        TypeError: seed is not an integer.
         ValueError: seed is an array with dimensions, or does not fit into 64 bits.
 
     Example:
@@ -76,15 +76,15 @@ def key(seed: int | jax.typing.ArrayLike) -> jax.Array:
 def _of_integer(seed: int) -> jax.Array:
     if not -(1 << 63) <= seed < 1 << 63:
         raise ValueError(f"key: seed must be in [−2^63, 2^63), got {seed}.")
-    # In 32-bit mode jax would cut the seed to 32 bits.
+    # In 32-bit mode jax would truncate the seed to 32 bits.
     with jax.enable_x64(True):
         return jax.random.key(np.int64(seed), impl=IMPL)
 
 
 def register() -> None:
-    """Lets jax, and Orbax when it restores a checkpoint, find the implementation by its name.
+    """Registers the implementation's name with jax; Orbax needs the name to restore checkpoints.
 
-    There is no public way. Without it, IMPL takes the place of the name everywhere in jax.
+    jax has no public way to do so. In versions where this one fails, pass IMPL instead of the name.
     """
     with contextlib.suppress(ImportError, AttributeError, TypeError):
         from jax._src.random import prng

@@ -13,11 +13,11 @@ from flaxnoise.affine import FLAT
 
 
 def bits(key: jax.Array, shape: int | Sequence[int] = ()) -> jax.Array:
-    """Draws random words: Philox4x32-10, 32 independent bits an element.
+    """Draws random words: 32 independent bits per element, by Philox4x32-10.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
-        shape: of the result.
+        shape: shape of the result.
 
     Returns:
         A uint32 array.
@@ -37,9 +37,10 @@ def keep_mask(key: jax.Array, shape: int | Sequence[int], rate: jax.typing.Array
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
-        shape: of the result.
+        shape: shape of the result.
         rate: share of the elements dropped, in [0, 1]; a number, or an array that broadcasts to
-            shape. May be traced; then it is not checked: below 0 counts as 0, above 1 and NaN as 1.
+            shape. May be traced; then it is not checked, and values below 0 count as 0, values
+            above 1 and NaN as 1.
 
     Returns:
         A bool array.
@@ -61,12 +62,12 @@ def normal(
 ) -> jax.Array:
     """Draws normals: n ~ N(0, 1), the noise of ``gaussian_noise`` and ``gaussian_dropout``.
 
-    Box-Muller in float32, rounded once to dtype: the same noise in every dtype. Never 0 before that
-    rounding, |n| ≤ 6.67.
+    Computed in float32 by the Box-Muller transform and rounded once to dtype, so that the noise is
+    the same in every dtype. Before that rounding n is never 0, and |n| ≤ 6.67.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
-        shape: of the result.
+        shape: shape of the result.
         dtype: a floating dtype.
 
     Returns:
@@ -87,11 +88,11 @@ def uniform(
 ) -> jax.Array:
     """Draws uniforms on the open interval (0, 1): u = (k + ½)·2^-23, k of 23 bits.
 
-    Never 0 and, before the rounding to a dtype of fewer bits, never 1.
+    u is never 0, and never 1 before it is rounded to a dtype of fewer bits.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
-        shape: of the result.
+        shape: shape of the result.
         dtype: a floating dtype.
 
     Returns:
@@ -112,11 +113,11 @@ def signed_uniform(
 ) -> jax.Array:
     """Draws uniforms on the open interval (−1, 1): n = (k + ½)·2^-23, k signed, of 24 bits.
 
-    The noise of ``uniform_noise`` and ``multiplicative_uniform``. Never 0.
+    The noise of ``uniform_noise`` and ``multiplicative_uniform``. n is never 0.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
-        shape: of the result.
+        shape: shape of the result.
         dtype: a floating dtype.
 
     Returns:
@@ -135,14 +136,14 @@ def signed_uniform(
 def laplace(
     key: jax.Array, shape: int | Sequence[int] = (), dtype: jax.typing.DTypeLike = jnp.float32
 ) -> jax.Array:
-    """Draws from the Laplace law of density exp(−|n|)/2, the noise of ``laplace_noise``.
+    """Draws Laplace noise of density exp(−|n|)/2, the noise of ``laplace_noise``.
 
-    ∓ln u of a u of 31 bits, in float32, rounded once to dtype. Never 0 before that rounding,
-    |n| ≤ 22.2.
+    n = ∓ln u with u of 31 bits, computed in float32 and rounded once to dtype. Before that rounding
+    n is never 0, and |n| ≤ 22.2.
 
     Args:
         key: a jax.random key, typed or raw; under vmap, a batch of them.
-        shape: of the result.
+        shape: shape of the result.
         dtype: a floating dtype.
 
     Returns:
@@ -159,10 +160,11 @@ def laplace(
 
 
 def realised_rate(rate: jax.typing.ArrayLike) -> jax.Array:
-    """Gives the share of elements that a rate really drops: T/2^31, 1 − P(keep).
+    """Computes the share of elements that a rate actually drops: T/2^31 = 1 − P(keep).
 
-    Within 1/128 of the rate as a float32, relative to min(rate, 1 − rate), from 3e-8 to 1 − 4e-6;
-    beyond, it has the steps of 2^-31, and of the float32 numbers below 1. Exact at 0 and 1.
+    For rates from 3e-8 to 1 − 4e-6 it is within 1/128 of the rate (rounded to float32), relative to
+    min(rate, 1 − rate). Smaller rates have steps of 2^-31, larger ones those of float32 below 1. It
+    is exact at 0 and 1.
 
     Args:
         rate: in [0, 1], of any shape. May be traced; then it is not checked.

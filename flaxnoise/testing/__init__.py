@@ -1,8 +1,8 @@
-"""Assertions of chex about noise and gradients, for layers of ours or anybody's.
+"""chex assertions about noise and gradients, for flaxnoise's and any other layers.
 
-Each takes functions and their arguments, calls them, and raises an AssertionError that says what
-was found and where; each takes chex's keywords, such as custom_message, and is disabled by
-``chex.disable_asserts()``. A layer becomes such a function with its key as an argument:
+Each assertion takes functions and arguments, calls the functions, and raises an AssertionError that
+says what is wrong and where. It accepts chex's keywords, such as custom_message, and is disabled by
+``chex.disable_asserts()``. To test a layer, wrap it in a function with the key as an argument:
 ``lambda key, x: layer.apply({}, x, rngs={"dropout": key})``.
 """
 

@@ -1,4 +1,4 @@
-"""What makes a function a chex assertion."""
+"""The decorator that makes a function a chex assertion."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -7,17 +7,17 @@ from typing import Any
 import chex
 
 try:
-    # Private, and the only thing that does all of it: chex has no public name for it.
+    # Private: chex has no public decorator.
     from chex._src.asserts_internal import chex_assertion as _of_chex
 except ImportError:
     _of_chex = None
 
 
 def chex_assertion(check: Callable[..., None]) -> Callable[..., None]:
-    """A check that raises AssertionErrors, as an assertion of chex.
+    """Makes a check that raises AssertionErrors an assertion like chex's own.
 
-    It takes chex's keywords besides its own (custom_message, custom_message_format_vars,
-    include_default_message, exception_type), its message begins as theirs do, and
+    The assertion also takes chex's keywords (custom_message, custom_message_format_vars,
+    include_default_message, exception_type), its messages begin like those of chex, and
     ``chex.disable_asserts()`` disables it.
     """
     return _by_public_names(check) if _of_chex is None else _of_chex(check, None)

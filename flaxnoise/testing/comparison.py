@@ -1,4 +1,4 @@
-"""Trees of arrays side by side, and the text about what differs."""
+"""Comparison of trees of arrays, and messages about their differences."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,13 +10,13 @@ import numpy as np
 
 
 def leaves(tree: Any, name: str) -> list[tuple[str, Any]]:
-    """(name with path, leaf) of each leaf."""
+    """(name followed by path, leaf) for each leaf."""
     named, _ = jax.tree_util.tree_flatten_with_path(tree)
     return [(f"{name}{jax.tree_util.keystr(path)}", leaf) for path, leaf in named]
 
 
 def assert_same_types(one: Any, other: Any) -> None:
-    """Same structure, and leaf by leaf the same shape and dtype."""
+    """Asserts that trees have the same structure, and leaves the same shapes and dtypes."""
     types = [jax.tree.map(_type, tree) for tree in (one, other)]
     chex.assert_trees_all_equal_structs(*types)
     chex.assert_trees_all_equal_shapes_and_dtypes(*types)
@@ -28,7 +28,7 @@ def _type(leaf: Any) -> jax.ShapeDtypeStruct:
 
 
 def difference(path: str, one: Any, other: Any, ulps: int) -> str | None:
-    """What to say about two arrays that are more than ulps apart, else None; NaN equals NaN."""
+    """A message if arrays differ by more than ulps, else None; NaN equals NaN."""
     one, other = np.asarray(one), np.asarray(other)
     same = one == other
     if jnp.issubdtype(one.dtype, jnp.inexact):
@@ -43,26 +43,26 @@ def difference(path: str, one: Any, other: Any, ulps: int) -> str | None:
 
 
 def report(headline: str, found: Sequence[str | None]) -> None:
-    """Raises if anything was found, with one line for each."""
+    """Raises an AssertionError with the messages found, one per line, if there are any."""
     lines = [line for line in found if line is not None]
     if lines:
         raise AssertionError("\n  ".join([headline, *lines]))
 
 
 def is_inexact(leaf: Any) -> bool:
-    """Whether a leaf is a floating or complex number or array of them."""
+    """Whether a leaf is a floating or complex number or array."""
     if not isinstance(leaf, float | complex) and not hasattr(leaf, "dtype"):
         return False
     return jnp.issubdtype(jax.typeof(leaf).dtype, jnp.inexact)
 
 
 def as_bytes(x: Any) -> np.ndarray:
-    """An array's memory, row-major."""
+    """The bytes of an array in row-major order."""
     return np.frombuffer(np.asarray(x).tobytes(), np.uint8)
 
 
 def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """In units in the last place of the larger of two elements; 0 between two NaN."""
+    """|one − other| in units in the last place of the larger element; 0 between two NaN."""
     wide = np.complex128 if np.iscomplexobj(one) else np.float64
     a, b = one.astype(wide), other.astype(wide)
     info = jnp.finfo(one.dtype)

@@ -1,4 +1,4 @@
-"""What differentiation does to a function, and what it keeps."""
+"""Assertions about gradients, and about the residuals that differentiation stores."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,15 +13,15 @@ from flaxnoise.testing.comparison import as_bytes, assert_same_types, difference
 
 @chex_assertion
 def assert_stops_gradient(f: Callable[..., Any], *args: Any) -> None:
-    """Asserts that nothing in args gets a gradient through f: every element of each is exactly 0.
+    """Asserts that the gradients of f are exactly 0 in all arguments.
 
     Args:
-        f: a differentiable function of arrays or trees of arrays; its outputs may be a tree.
-        *args: what f is called with; the floating and complex arrays among them are tested.
+        f: a differentiable function of arrays or trees of arrays; its output may be a tree.
+        *args: arguments of f; the floating and complex arrays among them are tested.
 
     Raises:
-        AssertionError: some element's gradient is not 0, or is NaN.
-        ValueError: no argument, or no output, can be differentiated.
+        AssertionError: some element of a gradient is not 0, or is NaN.
+        ValueError: no argument or no output is differentiable.
 
     Example:
         >>> flaxnoise.testing.assert_stops_gradient(flaxnoise.stop_gradient, x)
@@ -39,17 +39,17 @@ def assert_stops_gradient(f: Callable[..., Any], *args: Any) -> None:
 def assert_same_gradient(
     f: Callable[..., Any], g: Callable[..., Any], *args: Any, ulps: int = 0
 ) -> None:
-    """Asserts that f and g have the same gradient in each floating argument, leaf by leaf.
+    """Asserts that f and g have the same gradients in all floating arguments.
 
     Args:
         f: a differentiable function of arrays or trees of arrays.
-        g: another, with outputs of the same shapes.
-        *args: what both are called with.
+        g: a function with outputs of the same structure, shapes and dtypes.
+        *args: arguments of both.
         ulps: allowed difference, in units in the last place of the larger of two elements.
 
     Raises:
-        AssertionError: gradients differ by more than that, or outputs differ in shape.
-        ValueError: no argument, or no output, can be differentiated.
+        AssertionError: gradients differ by more than ulps, or outputs in structure, shape or dtype.
+        ValueError: no argument or no output is differentiable.
 
     Example:
         >>> shifted = lambda x: flaxnoise.gaussian_noise(key, x, stddev=0.1)
@@ -64,19 +64,20 @@ def assert_same_gradient(
 
 @chex_assertion
 def assert_no_noise_residuals(f: Callable[..., Any], *args: Any) -> None:
-    """Asserts that differentiating f keeps nothing random for the backward pass but keys.
+    """Asserts that differentiating f stores no noise for the backward pass, only keys.
 
-    Kept is what jax.vjp(f, ...) holds; random is what changes when the keys among args do. f should
-    be one layer: in a network, later layers rightly keep activations that earlier noise is part of.
+    The residuals are the arrays in the function that jax.vjp(f, ...) returns. One that changes with
+    the keys in args holds noise. f should be a single layer: in a network, later layers store
+    activations, which depend on earlier noise.
 
     Args:
         f: a differentiable function of keys and arrays.
-        *args: what f is called with: keys, typed or raw, and arrays large enough (dozens of
-            elements) that two keys do not give the same noise by chance.
+        *args: arguments of f: keys, typed or raw, and arrays that are large enough (dozens of
+            elements) for two keys not to give the same noise by chance.
 
     Raises:
-        AssertionError: an array that is kept holds noise.
-        ValueError: there is no key among args, or nothing can be differentiated.
+        AssertionError: a residual holds noise.
+        ValueError: there is no key among args, or no argument or no output is differentiable.
 
     Example:
         >>> noisy = lambda key, x: flaxnoise.dropout(key, x, rate=0.5)
@@ -92,7 +93,7 @@ def assert_no_noise_residuals(f: Callable[..., Any], *args: Any) -> None:
     found = []
     kept = zip(_residuals(owner, f, args), _residuals(owner, f, changed), strict=True)
     for one, other in kept:
-        # Words of keys, and what was folded into them: at most four words to a key.
+        # Allowed: the words of keys and what is folded into them, at most four words per key.
         if one.dtype == jnp.uint32 and one.size <= 4 * words:
             continue
         if np.any(as_bytes(one) != as_bytes(other)):
@@ -101,21 +102,21 @@ def assert_no_noise_residuals(f: Callable[..., Any], *args: Any) -> None:
 
 
 def _gradients(owner: str, f: Callable[..., Any], args: Any) -> dict[str, np.ndarray]:
-    """Path → cotangent of each floating argument, for a cotangent of ordinary numbers."""
+    """Path → gradient of each floating argument, for output cotangents from 0.5 to 1.5."""
     outputs, pull, paths = _vjp(owner, f, args)
     cotangents = [jnp.linspace(0.5, 1.5, y.size).reshape(y.shape).astype(y.dtype) for y in outputs]
     return dict(zip(paths, map(np.asarray, pull(cotangents)), strict=True))
 
 
 def _residuals(owner: str, f: Callable[..., Any], args: Any) -> list[jax.Array]:
-    """The arrays that the backward pass gets."""
+    """The arrays that are stored for the backward pass."""
     return [leaf for leaf in jax.tree.leaves(_vjp(owner, f, args)[1]) if hasattr(leaf, "dtype")]
 
 
 def _vjp(
     owner: str, f: Callable[..., Any], args: Any
 ) -> tuple[list[jax.Array], Callable[..., Any], list[str]]:
-    """jax.vjp of f's floating outputs in its floating arguments, with these arguments' paths."""
+    """jax.vjp of floating outputs in floating arguments: outputs, pullback, paths of arguments."""
     named, tree = jax.tree_util.tree_flatten_with_path(args)
     leaves = [leaf for _, leaf in named]
     positions = [i for i, leaf in enumerate(leaves) if is_inexact(leaf)]

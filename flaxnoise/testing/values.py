@@ -1,4 +1,4 @@
-"""What a function gives: the same noise, x itself, x in the mean, arrays of x's type, one trace."""
+"""Assertions about outputs: same noise, identity, no bias, same type, a single trace."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,17 +18,17 @@ _STANDARD_ERRORS = 6
 def assert_same_noise(
     f: Callable[..., Any], g: Callable[..., Any], *args: Any, ulps: int = 0
 ) -> None:
-    """Asserts that f and g give the same output, and so have drawn the same noise.
+    """Asserts that f and g return the same output, and so draw the same noise.
 
     Args:
         f: a function of a key and arrays, such as a layer.
-        g: another, such as the function behind the layer.
-        *args: what both are called with.
-        ulps: allowed difference, in units in the last place of the larger of two elements; normals
-            of differently compiled programs may be 8 apart, masks none.
+        g: another function, such as that behind the layer.
+        *args: arguments of both.
+        ulps: allowed difference, in units in the last place of the larger of two elements. Between
+            differently compiled programs normals may differ by 8, masks do not differ.
 
     Raises:
-        AssertionError: outputs differ by more than that, or in structure, shape or dtype.
+        AssertionError: outputs differ by more than ulps, or in structure, shape or dtype.
 
     Example:
         >>> layer = jax.jit(flaxnoise.dropout)
@@ -43,14 +43,14 @@ def assert_same_noise(
 
 @chex_assertion
 def assert_identity(f: Callable[..., Any], x: Any) -> None:
-    """Asserts that f(x) is x, bit for bit: signs of zeros and NaN included.
+    """Asserts that f(x) is x bit for bit, including the signs of zeros and NaN payloads.
 
     Args:
-        f: a function of one array or tree of arrays, such as a layer in evaluation.
-        x: what f is called with.
+        f: a function of an array or tree of arrays, such as a layer in evaluation mode.
+        x: the argument of f.
 
     Raises:
-        AssertionError: f(x) differs from x in a bit, or in structure, shape or dtype.
+        AssertionError: f(x) differs from x in any bit, or in structure, shape or dtype.
 
     Example:
         >>> flaxnoise.testing.assert_identity(lambda x: flaxnoise.dropout(key, x, rate=0), x)
@@ -76,20 +76,21 @@ def assert_unbiased(
 ) -> None:
     """Asserts that the mean of f(key, x) over keys is x.
 
-    Each draw gives one number, the mean over the elements of (f(key, x) − x)·sign(x); the mean of
-    these numbers may be 6 of its standard errors from 0. By chance an unbiased f fails once in
-    5·10^8 keys, as long as all draws together have some hundred elements of each fate (dropped,
-    kept). A smaller bias passes: what is to be found decides how many draws and elements it takes.
+    Each draw gives one number, the mean of (f(key, x) − x)·sign(x) over the elements. The assertion
+    fails if the mean of these numbers is more than 6 standard errors from 0. An unbiased f fails by
+    chance for one of 5·10^8 keys, provided that over all draws hundreds of elements are dropped and
+    hundreds are kept. Smaller biases pass; more draws or elements find them.
 
     Args:
-        f: a function of a key and an array, that can be vmapped over keys.
-        key: the draws' keys are split from it.
-        x: finite real array; of many different values, or the roundings of a short dtype do not
-            average out.
-        draws: how many keys.
+        f: a function of a key and an array, which is vmapped over keys.
+        key: the key from which those of the draws are split.
+        x: finite real array. In short dtypes it should have many different values, so that rounding
+            errors average out.
+        draws: number of keys.
 
     Raises:
-        AssertionError: the mean is further away, or not finite, or f(key, x) has not x's shape.
+        AssertionError: the mean is further from 0, f(key, x) is not finite, or it differs from x in
+            shape or dtype.
 
     Example:
         >>> halved = lambda key, x: flaxnoise.dropout(key, x, rate=0.5)
@@ -119,11 +120,11 @@ def assert_same_type(f: Callable[..., Any], x: Any) -> None:
     """Asserts that f(x) has x's structure, shapes and dtypes.
 
     Args:
-        f: a function of one array or tree of arrays, such as a layer. It is not run, only traced.
-        x: an array or a tree of arrays, or of jax.ShapeDtypeStruct.
+        f: a function of an array or tree of arrays, such as a layer. It is only traced, not run.
+        x: an array, or a tree of arrays or of jax.ShapeDtypeStruct.
 
     Raises:
-        AssertionError: a shape or dtype differs, or the structure.
+        AssertionError: structure, shapes or dtypes differ.
 
     Example:
         >>> flaxnoise.testing.assert_same_type(lambda x: flaxnoise.dropout(key, x, rate=0.5), x)
@@ -133,9 +134,10 @@ def assert_same_type(f: Callable[..., Any], x: Any) -> None:
 
 @chex_assertion
 def assert_traced_once(f: Callable[..., Any], *calls: tuple[Any, ...]) -> None:
-    """Asserts that a jitted f is traced once for all calls: no argument is compiled in.
+    """Asserts that a jitted f is traced once for all calls, so that new values do not recompile.
 
-    For schedules: a rate that is a Python number in the program gives one program for each value.
+    For schedules: a rate that is static would be compiled into one program for each value. Resets
+    all of chex's trace counters (``chex.clear_trace_counter``).
 
     Args:
         f: a function of arrays, which is jitted here.
