@@ -1,6 +1,6 @@
-"""The main job: every layer, in four parts. `bash scripts/demo.sh` installs and runs it.
+"""Demonstrates the main layers, in four parts. `bash scripts/demo.sh` installs and runs it.
 
-python scripts/demo.py               all four
+python scripts/demo.py               all four parts
 python scripts/demo.py table speed   some of them
 """
 

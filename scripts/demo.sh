@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains small Flax models on real data with every layer of the library. Arguments go to demo.py.
+# Trains small Flax models on real data with the main layers. Arguments go to demo.py.
 #
 #   PYTHON=  the interpreter (see setup.sh)
 set -euo pipefail

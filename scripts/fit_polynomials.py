@@ -4,16 +4,17 @@
     SIN  S(z), t·S(t²) = sin(π/4·t)     on [0, 1]
     COS  C(z),   C(t²) = cos(π/4·t)     on [0, 1]
 
-Each is a minimax fit in the error that the normal sees. The minimax polynomial of a grid is the
-limit of weighted least squares when every weight is multiplied by the error just seen there
-(Lawson's iteration; Rice and Usow 1968). Coefficients become float32 one by one, lowest degree
-first, and those still free are fitted again to what the rounded ones leave: rounding all of them at
-the end costs a good part of the accuracy (Muller, "Elementary Functions", on polynomials with
-machine-number coefficients). The lowest is the value at 0, rounded: cos 0 stays 1, and log1p(f)/f
-stays right next to u = 1.
+Each fit is minimax in the resulting error of the normal. The minimax polynomial on a grid is the
+limit of weighted least squares in which every weight is repeatedly multiplied by the current error
+at its point (Lawson's iteration; Rice and Usow 1968). Coefficients are rounded to float32 one by
+one, lowest degree first, and after each the remaining ones are fitted again to the residual:
+rounding all of them at the end loses accuracy (Muller, "Elementary Functions", on polynomials with
+machine-number coefficients). The lowest coefficient is the rounded value at 0, so that cos 0 is 1
+and log1p(f)/f is accurate next to u = 1.
 
-The degrees are the lowest that reach LIMIT. One less in LOG gives 5 ulp; more gain nothing, since
-what is left are roundings: in units of 2^-24, 1.9 of the radius, 2.1 of t·S, ½ of the product.
+The degrees are the lowest that reach LIMIT. One degree less in LOG gives 5 ulp; more degrees gain
+nothing, since what remains are rounding errors: in units of 2^-24, 1.9 of the radius, 2.1 of t·S,
+½ of the product.
 
 Usage: fit_polynomials.py [--check]   (--check measures the constants of flaxnoise.stream.variates)
 """
@@ -24,9 +25,10 @@ from collections.abc import Callable
 import numpy as np
 
 DEGREES = {"LOG": 8, "SIN": 3, "COS": 3}
-LIMIT = 4.1  # ulp of the worst radius times the worst direction; random words stay below 3.7
+LIMIT = 4.1  # ulp, for the worst radius times the worst direction; random words reach 3.7
 GRID = 1000
-NEAR_0 = 0.05  # closer to 0 the error is that of the lowest coefficient: no weight for what is free
+# Closer to 0 only the lowest coefficient matters, so these points have no weight for the others.
+NEAR_0 = 0.05
 MINUS_2_LN_2 = -2 * np.log(2)
 SQRT_HALF_BITS = np.int32(0x3F3504F3)
 
@@ -35,7 +37,7 @@ MultiplyAdd = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def targets() -> dict[str, tuple[np.ndarray, np.ndarray, float, np.ndarray]]:
-    """Name → (points, values, value at 0, weight that turns an error into the normal's)."""
+    """Name → (points, values, value at 0, weight from an error to that of the normal)."""
     z = (1 - np.cos(np.pi * (np.arange(GRID) + 0.5) / GRID)) / 2
     f = np.sqrt(0.5) - 1 + (np.sqrt(2) - np.sqrt(0.5)) * z
     t = np.sqrt(z)
@@ -51,7 +53,7 @@ def targets() -> dict[str, tuple[np.ndarray, np.ndarray, float, np.ndarray]]:
 
 
 def minimax(x: np.ndarray, y: np.ndarray, weight: np.ndarray, powers: range) -> np.ndarray:
-    """Coefficients of x^k, k in powers, with the smallest max |weight·(polynomial − y)|."""
+    """Returns the coefficients of x^k, k in powers, that minimise max |weight·(polynomial − y)|."""
     columns = x[:, None] ** np.array(powers)
     columns, y = columns * weight[:, None], y * weight
     share = np.full_like(x, 1 / len(x))
@@ -70,7 +72,7 @@ def minimax(x: np.ndarray, y: np.ndarray, weight: np.ndarray, powers: range) -> 
 def fit(
     x: np.ndarray, y: np.ndarray, value_at_0: float, weight: np.ndarray, degree: int
 ) -> tuple[float, ...]:
-    """Minimax coefficients that are float32, lowest degree first."""
+    """Returns minimax coefficients rounded to float32, lowest degree first."""
     weight = weight * np.where(np.abs(x) < NEAR_0, 0.05, 1)
     coefficients = [float(np.float32(value_at_0))]
     left = y - coefficients[0]
@@ -85,12 +87,12 @@ def fit_all() -> Table:
 
 
 def rounded(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """a·b + c in float32 with both roundings."""
+    """Computes a·b + c in float32 with two roundings."""
     return a * b + c
 
 
 def fused(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """a·b + c rounded once: the product of two float32 is exact in float64."""
+    """Computes a·b + c with one rounding: the product of two float32 is exact in float64."""
     return (a.astype(np.float64) * b + c).astype(np.float32)
 
 
@@ -102,7 +104,7 @@ def horner(x: np.ndarray, coefficients: tuple[float, ...], mad: MultiplyAdd) -> 
 
 
 def radii(u: np.ndarray, table: Table, mad: MultiplyAdd) -> np.ndarray:
-    """√(−2 ln u) as the stream computes it."""
+    """Computes √(−2 ln u) as the stream does."""
     i = u.view(np.int32) - SQRT_HALF_BITS
     e = (i >> 23).astype(np.float32)
     f = ((i & 0x7FFFFF) + SQRT_HALF_BITS).view(np.float32) - np.float32(1)
@@ -110,7 +112,7 @@ def radii(u: np.ndarray, table: Table, mad: MultiplyAdd) -> np.ndarray:
 
 
 def extremes(value: np.ndarray, exact: np.ndarray) -> list[np.ndarray]:
-    """Per mantissa interval the value that is most too low, and the one most too high."""
+    """Returns for each mantissa interval the values with the most negative and positive error."""
     error = value / exact - 1
     interval = np.floor(np.frexp(exact)[0] * 1024)
     order = np.lexsort((error, interval))
@@ -120,10 +122,10 @@ def extremes(value: np.ndarray, exact: np.ndarray) -> list[np.ndarray]:
 
 
 def worst_normal(table: Table, mad: MultiplyAdd, stride: int = 16) -> float:
-    """Largest error in ulp of radius times direction, over the worst pairs of them.
+    """Returns the largest error in ulp of radius times direction.
 
-    There are too many pairs to try: the worst factors of each mantissa interval are looked for on
-    their own, among every stride-th, and then all multiplied with each other.
+    There are too many pairs to try all: the worst radii and directions of each mantissa interval
+    are searched separately, with the given stride, and then all pairs of those are tried.
     """
     binades = [np.arange(127 - k << 23, 128 - k << 23, stride) for k in (1, 2, 3, 4, 8, 16, 32)]
     close_to_1 = np.arange(0x3F800000 - (1 << 16), 0x3F800000)
@@ -146,7 +148,7 @@ def worst_normal(table: Table, mad: MultiplyAdd, stride: int = 16) -> float:
 
 
 def polynomial_difference(fitted: Table, table: Table) -> float:
-    """Largest difference between two tables, relative to the normal."""
+    """Returns the largest difference between two tables, as an error of the normal."""
     polyval = np.polynomial.polynomial.polyval
     return max(
         float(np.max(np.abs(weight * (polyval(x, fitted[name]) - polyval(x, table[name])))))

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Sourced by test.sh and demo.sh, from the root of the repository: `setup EXTRA` makes a virtual environment, installs
-# this checkout with that extra in it, editable, and leaves the environment's path in $venv. Quick when nothing changed.
+# Sourced by the other scripts from the root of the repository: `setup EXTRA` creates a virtual environment, installs
+# this checkout with that extra in it, editable, and sets $venv to the environment's path. Fast if nothing changed.
 #
-#   PYTHON=  the interpreter (default: python3). Its environment is .venv; that of a PYTHON whose
-#            version is not python3's is .venv-X.Y, so that several versions live side by side.
-#   JAX_VERSION=  the version of jax and jaxlib, such as 0.11.2 (default: the newest that pip finds). The environment's
-#            name then ends in it: .venv-3.12-jax-0.11.2.
+#   PYTHON=       the interpreter (default: python3). Its environment is .venv, or .venv-X.Y if its version is not that
+#                 of python3, so that several versions exist side by side.
+#   JAX_VERSION=  the version of jax and jaxlib, such as 0.11.2 (default: the newest that pip finds). It is appended to
+#                 the environment's name: .venv-3.12-jax-0.11.2.
 
 setup() {
   local extra=$1 python=${PYTHON:-python3} version print_version made modules installed jax=${JAX_VERSION:-}
@@ -31,7 +31,7 @@ setup() {
     echo "$made" >"$venv/.made"
   fi
 
-  # The names of all modules: an editable installation knows where each was.
+  # The names of all modules, since an editable installation records where each one is.
   modules=$(find flaxnoise -name '*.py' | LC_ALL=C sort)
   installed=$(fingerprint "$python" "$venv $modules" pyproject.toml flaxnoise/backends/cpu/cpp)
   if [[ $installed != "$(cat "$venv/.installed-$extra" 2>/dev/null)" ]]; then
@@ -50,7 +50,7 @@ stop() {
   exit 1
 }
 
-# A hash of the interpreter, the environment's place, and the contents of the files and folders that follow.
+# Prints a hash of the interpreter, the second argument, and the contents of the files and folders that follow.
 fingerprint() {
   "$1" - "${@:2}" <<'PYTHON'
 import hashlib, pathlib, sys
@@ -65,7 +65,7 @@ print(digest.hexdigest())
 PYTHON
 }
 
-# Debian's python3 comes without ensurepip: there, the interpreter's own pip puts a pip into the environment.
+# Debian's python3 has no ensurepip: there, the interpreter's own pip installs pip into the environment.
 make_venv() {
   "$1" -m venv --clear "$venv" ||
     { "$1" -m venv --clear --without-pip "$venv" && "$1" -m pip --python "$venv" install -qq pip; }

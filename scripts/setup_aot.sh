@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what compiles jax programs for NVIDIA GPUs and for TPUs without one: the extras aot-gpu and aot-tpu of
-# pyproject.toml, without what they depend on (0.5 GB instead of 4, and 0.65 GB). Each goes into a folder of its name in
-# the virtual environment, outside of its site-packages: jax would otherwise look for a device whenever it starts.
-# Prints the folders. `setup_aot.sh aot-tpu` installs that one alone.
+# Installs what compiles jax programs for NVIDIA GPUs and for TPUs without a device: the extras aot-gpu and aot-tpu of
+# pyproject.toml, without their dependencies (0.5 GB instead of 4, and 0.65 GB). Each goes into a folder of that name in
+# the virtual environment, outside of site-packages: jax would otherwise look for a device whenever it starts.
+# Prints the folders. `setup_aot.sh aot-tpu` installs only that one.
 #
 #   PYTHON=  the interpreter (see setup.sh)
 set -euo pipefail

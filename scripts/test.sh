@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, lint, types, directions of imports, then the tests; stops at the first that fails.
+# Checks format, lint, types and import order, then runs the tests; stops at the first failure.
 # Arguments go to pytest: `bash scripts/test.sh tests/stream -k philox`.
 #
 #   PYTHON=                 the interpreter (see setup.sh)

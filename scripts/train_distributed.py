@@ -1,19 +1,19 @@
 """Trains a digits classifier with noise layers on many devices and in many processes.
 
-One process that simulates eight devices, parameters cut as in FSDP or for tensor parallelism:
+One process that simulates eight devices, parameters sharded for FSDP or for tensor parallelism:
 
     python scripts/train_distributed.py --devices 8 --layout fsdp
     python scripts/train_distributed.py --devices 8 --layout tensor
 
-Two processes of this machine, or of two machines that both reach the first one's address:
+Two processes on one machine, or on two machines that both reach the first one's address:
 
     python scripts/train_distributed.py --coordinator 127.0.0.1:9911 --processes 2 --process-id 0 &
     python scripts/train_distributed.py --coordinator 127.0.0.1:9911 --processes 2 --process-id 1
 
-On a cluster whose scheduler jax knows (Slurm, Open MPI, Kubernetes), start it with --detect on each
-machine. Whatever the layout, the number of devices and that of processes, the noise is the same, so
-that the losses are, up to the order of floating-point sums. With --checkpoint FOLDER a run that was
-stopped goes on where it was saved.
+On a cluster whose scheduler jax supports (Slurm, Open MPI, Kubernetes), start it with --detect on
+each machine. The noise does not depend on the layout or on the number of devices and processes, so
+the losses are the same up to the order of floating-point sums. With --checkpoint FOLDER an
+interrupted run resumes from its last checkpoint.
 """
 
 import json
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def batch(step: int, size: int) -> np.ndarray:
-    """Which images a step takes: a function of the step, so that a resumed run takes the same."""
+    """Returns the images of a step, a function of the step so that a resumed run takes the same."""
     return np.random.default_rng(step).choice(IMAGES, size, replace=False)
 
 

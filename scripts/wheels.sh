@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the wheels of a release with the compiled kernel inside, and the sdist, on one x86-64 Linux machine: for Linux
-# x86-64 and arm64 (glibc 2.27 and later, as jaxlib's own) and macOS arm64. Zig compiles for all of them. Checks what it
-# made, and tries the wheel of this platform in a new environment without a compiler. One wheel serves every Python.
+# Builds the wheels of a release, with the compiled kernel, and the sdist on one x86-64 Linux machine: for Linux x86-64
+# and arm64 (glibc 2.27 and later, like jaxlib) and macOS arm64. Zig compiles for all of them. Checks what it built, and
+# tests the wheel of this platform in a new environment without a compiler. A wheel fits every Python version.
 #
 #   bash scripts/wheels.sh [linux-x86_64] [linux-aarch64] [macos-arm64]     all by default; into dist/
 #   PYTHON=  the interpreter (see setup.sh)
@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/setup.sh
 setup wheels
 python=$venv/bin/python
-# Called by its path: pip hides the packages of the environment from what it builds.
+# Called by its path, as pip hides the environment's packages from builds.
 zig=$("$python" -c 'import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), "zig"))')
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

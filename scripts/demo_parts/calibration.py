@@ -1,4 +1,4 @@
-"""How often a classifier is right, and how well it knows."""
+"""Accuracy and calibration of a classifier."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ BINS = 10
 def measure(
     probabilities: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(accuracy, log loss, expected calibration error), each float[seeds].
+    """Returns accuracy, log loss and expected calibration error, each float[seeds].
 
     The calibration error is |accuracy − confidence| in ten bins of confidence, averaged over the
     images: Guo et al., "On calibration of modern neural networks", ICML 2017.
@@ -25,7 +25,7 @@ def measure(
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(confidence, accuracy) of the bins with at least twenty images, all seeds together."""
+    """Returns (confidence, accuracy) of the bins with at least twenty images of all seeds."""
     right = (probabilities.argmax(axis=-1) == labels).ravel()
     counts, confidence, hits = _bins(probabilities.max(axis=-1).ravel(), right)
     enough = counts >= 20
@@ -38,7 +38,7 @@ def _calibration_error(probabilities: np.ndarray, right: np.ndarray) -> float:
 
 
 def _bins(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sums over the images of each bin: 1, the confidence, whether it is right."""
+    """Returns for each bin the number of images, the sum of confidences, and the number right."""
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     weights = (np.ones_like(confidence), confidence, right)
     counts, confidence, hits = (np.bincount(place, w, minlength=BINS) for w in weights)

@@ -27,7 +27,7 @@ def nothing(x: jax.Array, deterministic: bool = True) -> jax.Array:
     return x
 
 
-# Chosen on other training sets than those shown, from two or three values each.
+# Parameters were chosen from two or three values each, on training sets other than those shown.
 LAYERS = {
     "none": lambda api, **rngs: nothing,
     "Dropout(0.5)": lambda api, **rngs: api.Dropout(0.5, **rngs),
@@ -60,8 +60,8 @@ class Result(NamedTuple):
     accuracy: np.ndarray
     nll: np.ndarray
     ece: np.ndarray
-    reliability: np.ndarray  # at the end; see calibration.reliability
-    seconds_a_step: float  # median over the rounds, all seeds together
+    reliability: np.ndarray  # after the last round; see calibration.reliability
+    seconds_a_step: float  # median over the rounds; a step trains all seeds
 
 
 def run(trainer: Any, digits: Digits, rounds: int, after_round: Callable[[], None]) -> Result:
@@ -89,9 +89,9 @@ def show(folder: Path) -> None:
     report.heading(
         3,
         "Training on real data",
-        f"scikit-learn's digits, {IMAGES} of them, {WRONG:.0%} with a wrong label, so that a "
-        "network of three dense layers can overfit. The layer comes after both hidden ones. "
-        f"{SEEDS} seeds, trained together, each with images of its own; ± is their deviation.",
+        f"{IMAGES} of scikit-learn's digits, {WRONG:.0%} with a wrong label, so that a network of "
+        "three dense layers can overfit. The layer follows each of the two hidden layers. "
+        f"{SEEDS} seeds, each with its own images, train together; ± is their standard deviation.",
     )
     digits = load(SEEDS, IMAGES, WRONG)
     results = {}
@@ -133,20 +133,20 @@ def _takeaways(results: dict[tuple[str, str], Result]) -> None:
     forgets = curve[-1] < curve.max() - 0.02
     report.takeaway(
         f"Without a layer, accuracy peaks at {curve.max():.0%} and ends at {curve[-1]:.0%}"
-        + (": the network goes on to learn the wrong labels by heart." if forgets else ".")
+        + (": the network memorises the wrong labels." if forgets else ".")
     )
     layers = [name for name in LAYERS if name != "none"]
     best = min(layers, key=lambda name: results[name, "nnx"].nll[-1].mean())
     gain = 100 * (results[best, "nnx"].accuracy[-1] - none.accuracy[-1])
     report.takeaway(
-        f"Of the layers, {best} has the lowest log loss. Its accuracy less that without a layer, "
-        f"seed by seed: {_spread(gain, 1)} points."
+        f"Of the layers, {best} has the lowest log loss. Its gain in accuracy over no layer is "
+        f"{_spread(gain, 1)} points, seed by seed."
     )
     frozen = results["StopGradient()", "nnx"]
     report.takeaway(
-        "StopGradient() froze both hidden layers, so the last one learned alone: "
-        f"{frozen.accuracy[-1].mean():.0%} right, but {100 * frozen.ece[-1].mean():.0f} points off "
-        "in its confidence. It is for freezing, no regulariser."
+        "StopGradient() froze both hidden layers, so only the last one learned: accuracy "
+        f"{frozen.accuracy[-1].mean():.0%}, calibration error "
+        f"{100 * frozen.ece[-1].mean():.0f} points. It is meant for freezing, not as a regulariser."
     )
 
 

@@ -23,8 +23,8 @@ def load(seeds: int, images: int, wrong: float = 0.0) -> Digits:
 
     Args:
         seeds: how many training sets.
-        images: how many images in each, of the thousand that are not for testing.
-        wrong: the share of them that gets a wrong label.
+        images: how many images in each, of the thousand that are not test images.
+        wrong: the share of them that get a wrong label.
     """
     everything = load_digits()
     order = np.random.default_rng(0).permutation(len(everything.target))
@@ -41,7 +41,7 @@ def load(seeds: int, images: int, wrong: float = 0.0) -> Digits:
 
 
 def batches(rng: np.random.Generator, seeds: int, images: int, batch: int, epochs: int):
-    """int32[seeds, steps, batch]: which images every step takes; each image once an epoch."""
+    """Returns int32[seeds, steps, batch]: the images of every step, each image once per epoch."""
     steps = images // batch
     indices = np.broadcast_to(np.arange(images, dtype=np.int32), (seeds, epochs, images))
     shuffled = rng.permuted(indices, axis=-1)[..., : steps * batch]

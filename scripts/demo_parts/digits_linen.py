@@ -1,4 +1,4 @@
-"""The same classifier in Flax linen, and its training for several seeds at once."""
+"""The classifier of digits_nnx in Flax linen, trained for several seeds at once."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ class Model(nn.Module):
 
 
 class Trainer:
-    """Pure functions of (params, optimizer state), with jax.vmap over the seeds."""
+    """Trains pure functions of (params, optimizer state) under jax.vmap over the seeds."""
 
     def __init__(self, noise: Layer, seeds: jax.Array, learning_rate: float):
         model = Model(noise)
@@ -61,7 +61,7 @@ class Trainer:
         )
 
     def fit(self, images: jax.Array, labels: jax.Array, batches: jax.Array) -> jax.Array:
-        """Takes a step for every batch of indices; gives the mean loss of each seed."""
+        """Takes a step for every batch of indices; returns the mean loss of each seed."""
         self.state, losses = self._fit(self.state, images, labels, batches)
         return losses
 

@@ -1,4 +1,4 @@
-"""A classifier in Flax nnx, and its training for several seeds at once."""
+"""A classifier in Flax nnx, trained for several seeds at once."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ class Model(nnx.Module):
 
 
 class Trainer:
-    """A model and an optimizer for each seed: nnx.vmap puts the seeds in front of every array."""
+    """Trains a model for each seed; by nnx.vmap, every array has the seeds as first dimension."""
 
     def __init__(self, noise: Layer, seeds: jax.Array, learning_rate: float):
         @nnx.vmap
@@ -37,7 +37,7 @@ class Trainer:
         self.model, self.optimizer = create(seeds)
 
     def fit(self, images: jax.Array, labels: jax.Array, batches: jax.Array) -> jax.Array:
-        """Takes a step for every batch of indices; gives the mean loss of each seed."""
+        """Takes a step for every batch of indices; returns the mean loss of each seed."""
         self.model.train()
         return fit(self.model, self.optimizer, images, labels, batches)
 

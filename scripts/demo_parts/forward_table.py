@@ -1,4 +1,4 @@
-"""Part 1: what each layer does to ten numbers and to a photograph; layer and function agree."""
+"""Part 1: each layer on ten numbers and on a photograph; layer and function agree."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ from demo_parts import report
 
 
 class Case(NamedTuple):
-    layer: Callable[[Any], Any]  # of flaxnoise.linen or flaxnoise.nnx, which name things alike
+    layer: Callable[[Any], Any]  # takes flaxnoise.linen or flaxnoise.nnx, which share names
     function: Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -56,7 +56,7 @@ class Outputs(NamedTuple):
 
 
 def outputs(case: Case, key: jax.Array, x: jax.Array) -> Outputs:
-    """The same key and x through the function and both layers."""
+    """Applies the function and both layers to the same key and x."""
     linen = case.layer(flaxnoise.linen)
     nnx = case.layer(flaxnoise.nnx)
     has_noise = not isinstance(nnx, flaxnoise.nnx.StopGradient)
@@ -72,7 +72,7 @@ def show(folder: Path) -> None:
     report.heading(
         1,
         "What each layer does",
-        "The numbers 0 … 9, as a 5×2 array, through every layer under one key.",
+        "The numbers 0 … 9, as a 5×2 array, through each layer under one key.",
     )
     x = jnp.arange(10.0).reshape(5, 2)
     key = jax.random.key(0)
@@ -89,12 +89,12 @@ def show(folder: Path) -> None:
         same = [bool(jnp.array_equal(getattr(y, api), y.function)) for y in found.values()]
         rows.append([f"{api} ==\nfunction", "", *map(report.truth, same)])
     report.table(["x\\[i, j]", "x", *map(report.stacked, found)], rows)
-    report.takeaway("A layer is its function with a key from Flax: same key, same numbers.")
+    report.takeaway("A layer is its function with a key from Flax: same key, same result.")
     report.save(picture(key), folder, "1_layers.png")
 
 
 def picture(key: jax.Array) -> Figure:
-    """A detail of a photograph through every layer."""
+    """Draws a detail of a photograph after each layer."""
     photograph = jnp.asarray(load_sample_image("china.jpg")[20:200, 80:350], jnp.float32) / 255
     panels = {"original": photograph}
     panels |= {name: case.function(key, photograph) for name, case in CASES.items()}
@@ -106,7 +106,7 @@ def picture(key: jax.Array) -> Figure:
         axes.imshow(np.clip(image, 0, 1))
         axes.set_title("StopGradient(): the original" if name == "StopGradient()" else name)
         axes.set_axis_off()
-    figure.suptitle("One key, one photograph (180 × 270 pixels), every layer")
+    figure.suptitle("One photograph (180 × 270 pixels) through each layer, under one key")
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Part 2: two ways to give the first layer no gradient, and how they differ."""
+"""Part 2: Dropout(1.0) and StopGradient both freeze the first layer; how they differ."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -40,13 +40,13 @@ class Result(NamedTuple):
     losses: jax.Array  # float32[EPOCHS]
     largest: dict[str, jax.Array]  # the largest |gradient| of every leaf over all epochs
     first: dict[str, jax.Array]  # the gradients of the first epoch
-    unchanged: dict[str, bool]  # after training, bit for bit
-    is_identity: bool  # the layer, in every epoch
-    passed: int  # how many of its outputs were not 0, in all epochs together
+    unchanged: dict[str, bool]  # whether training left the leaf as it was, bit for bit
+    is_identity: bool  # whether the layer returned its input in every epoch
+    passed: int  # nonzero outputs of the layer in all epochs
 
 
 def train(layer: nn.Module | None, key: jax.Array) -> Result:
-    """Adam on the mean squared error, the whole loop compiled."""
+    """Trains with Adam on the mean squared error; the whole loop is compiled."""
     data_key, init_key, noise_key = jax.random.split(key, 3)
     x = jax.random.normal(data_key, (EXAMPLES, 8))
     y = jnp.tanh(x.sum(axis=1, keepdims=True))
@@ -93,7 +93,7 @@ def show(folder: Path) -> None:
     report.heading(
         2,
         "Dropout(1.0) or StopGradient?",
-        f"Dense(32, relu) → layer → Dense(1), {EPOCHS} epochs of adam on random data. "
+        f"Dense(32, relu) → layer → Dense(1), {EPOCHS} epochs of Adam on random data. "
         "Both stop the gradient.",
     )
     key = jax.random.key(0)
@@ -120,12 +120,12 @@ def show(folder: Path) -> None:
     both = "in epoch 1,\nDropout(1.0) ==\nStopGradient()"
     report.table(["largest |gradient|\nin all epochs", *columns, both], rows)
     report.takeaway(
-        "To freeze what comes before, use StopGradient: the rest goes on learning from it. "
-        "Dropout(1.0) removes it: zeros go on, and only the last bias learns."
+        "To freeze the layers before it, use StopGradient: the layers after it keep learning from "
+        "their output. Dropout(1.0) replaces that output by zeros, so only the last bias learns."
     )
     report.takeaway(
-        f"A rate of 0.99999 is neither: {results['Dropout(0.99999)'].passed} outputs got through, "
-        "multiplied by 100 000, and they move the first layer."
+        f"A rate of 0.99999 does neither: {results['Dropout(0.99999)'].passed} outputs passed, "
+        "multiplied by 100 000, and their gradients moved the first layer."
     )
     report.save(picture(results), folder, "2_gradients.png")
 
@@ -133,17 +133,17 @@ def show(folder: Path) -> None:
 def _outputs(result: Result) -> str:
     if result.is_identity:
         return "identity"
-    return f"zeros but {result.passed}" if result.passed else "zeros"
+    return f"{result.passed} nonzero" if result.passed else "zeros"
 
 
 def picture(results: dict[str, Result]) -> Figure:
     figure = Figure(figsize=(12, 4.2), layout="constrained")
     losses, bars = figure.subplots(1, 2)
     for name, result in results.items():
-        style = {"linestyle": "--"} if name == "Dropout(0.99999)" else {}  # else it hides another
+        style = {"linestyle": "--"} if name == "Dropout(0.99999)" else {}  # would hide another line
         losses.plot(range(1, EPOCHS + 1), result.losses, color=COLOURS[name], label=name, **style)
     losses.set(xlabel="epoch", ylabel="mean squared error", yscale="log")
-    losses.set_title("The loss")
+    losses.set_title("Loss")
     losses.legend()
 
     names = list(results["none"].largest)
@@ -156,5 +156,5 @@ def picture(results: dict[str, Result]) -> Figure:
             bars.annotate("0", (x, 0), (x, 0.01), xycoords=("data", "axes fraction"), ha="center")
     bars.set(yscale="log", ylabel="largest |gradient|")
     bars.set_xticks(places, names)
-    bars.set_title(f"Every parameter's largest gradient in {EPOCHS} epochs")
+    bars.set_title(f"Largest gradient of each parameter in {EPOCHS} epochs")
     return figure

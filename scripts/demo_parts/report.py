@@ -1,4 +1,4 @@
-"""How the parts look: headings, tables and takeaways on the terminal, pictures in a folder."""
+"""Output of the parts: headings, tables and takeaways on the terminal, pictures in a folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,12 +23,12 @@ matplotlib.rcParams.update(
     }
 )
 
-# Without a terminal, such as in a log, rich would assume 80 columns.
+# When the output is not a terminal, rich would assume 80 columns.
 console = Console(highlight=False)
 if not console.is_terminal:
     console.width = 100
 
-# Okabe and Ito's colours, which the colour-blind can tell apart.
+# The colour-blind-safe palette of Okabe and Ito.
 COLOURS = {
     "none": "#000000",
     "Dropout": "#0072B2",
@@ -41,12 +41,12 @@ COLOURS = {
 
 
 def colour(layer: str) -> str:
-    """The colour of a layer such as "Dropout(0.5)"."""
+    """Returns the colour of a layer such as "Dropout(0.5)"."""
     return COLOURS[layer.partition("(")[0]]
 
 
 def stacked(layer: str) -> str:
-    """A layer's name in short lines, to head a narrow column: "Gaussian", "Noise", "(0.3)"."""
+    """Breaks a layer's name into lines for a narrow column: "Gaussian", "Noise", "(0.3)"."""
     for word in ("Gaussian", "Masked", "Stop"):
         layer = layer.replace(word, f"{word}\n")
     return layer.replace("(", "\n(").replace("\n()", "()")

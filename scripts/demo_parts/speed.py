@@ -1,4 +1,4 @@
-"""Part 4: a first look at speed. Contenders, checks and timing are those of bench."""
+"""Part 4: a first look at speed, with the contenders, checks and timing of bench."""
 
 import sys
 from pathlib import Path
@@ -16,16 +16,16 @@ from bench.measure import Contender, Record, Row, Setting, measure
 from bench.report import ours
 from demo_parts import report
 
-SHAPE = (1024, 1024)  # 4 MB, so that no contender is timed by the page faults of a fresh output
+SHAPE = (1024, 1024)  # 4 MB: for larger results, page faults of fresh memory dominate the time
 ROUNDS = 30
 WORKS = ("scale", "dropout", "gaussian_noise")
-# What the table of bench also has, and a first look leaves out.
+# The table of bench has more libraries, which a first look leaves out.
 LIBRARIES = ("jax", "flaxnoise", "flax.linen", "jax.random")
 DIRECTIONS = {"forward": "forward", "gradient": "forward and backward"}
 
 
 def chosen(platform: str) -> list[Contender]:
-    """The multiplication, and of each work ours and what comes with JAX and Flax."""
+    """Returns the multiplication, and for each work ours and the baseline of JAX or Flax."""
     found: dict[tuple[str, str], Contender] = {}
     for contender in contenders(platform, *WORKS):
         if contender.library in LIBRARIES:
@@ -34,7 +34,7 @@ def chosen(platform: str) -> list[Contender]:
 
 
 def measured(rounds: int, shape: tuple[int, ...] = SHAPE) -> dict[str, list[Record]]:
-    """Direction → the records of all contenders.
+    """Measures both directions; returns direction → the records of all contenders.
 
     Raises:
         ArithmeticError: a contender's result is wrong.
@@ -55,16 +55,16 @@ def show(folder: Path) -> None:
     report.heading(
         4,
         "Speed, a first look",
-        f"{size:,} float32 numbers, jitted; {ROUNDS} rounds of all in turn; medians.",
+        f"{size:,} float32 numbers, jitted; medians of {ROUNDS} interleaved rounds.",
     )
     device = jax.devices()[0]
-    # A program's own time is disturbed least by others; on an accelerator it says little.
+    # CPU time is affected least by other processes, but says little about an accelerator.
     clock = "cpu" if device.platform == "cpu" else "wall"
     report.console.print(f"device: {device.platform} ({device.device_kind})")
     records = measured(ROUNDS)
     report.console.print(
         f"Every result was checked first, to 6 σ. Ratios are of {clock} time. "
-        "`python -m bench` measures more, and more carefully."
+        "`python -m bench` measures more functions and settings."
     )
     for direction, own in records.items():
         limit = next(record for record in own if record["work"] == "scale")
@@ -77,7 +77,7 @@ def show(folder: Path) -> None:
             ]
             cells = [f"{value:.2f}" for value in numbers] + [f"{value:.1f}" for value in ratios]
             rows.append([label(record), *cells, *[""] * (4 - len(cells))])
-        columns = ("wall ns an\nelement", "cpu ns,\nall cores", "times\nx * 1.25", "times\nours")
+        columns = ("wall ns per\nelement", "cpu ns,\nall cores", "times\nx * 1.25", "times\nours")
         report.table([DIRECTIONS[direction], *columns], rows)
     for line in takeaways(records, clock):
         report.takeaway(line)
@@ -90,7 +90,7 @@ def label(record: Record) -> str:
 
 
 def takeaways(records: dict[str, list[Record]], clock: str) -> list[str]:
-    """What each baseline takes, relative to ours."""
+    """Returns a line for each baseline with its time relative to ours."""
     lines = []
     for record in records["forward"]:
         if record["library"] not in ("flaxnoise", "jax"):
@@ -119,6 +119,6 @@ def picture(records: dict[str, list[Record]], clock: str) -> Figure:
     axes.set_yticks(range(len(records["forward"])), map(label, records["forward"]))
     axes.invert_yaxis()
     axes.margins(x=0.08)
-    axes.set(xlabel=f"nanoseconds an element (median {clock} time; lower is better)")
+    axes.set(xlabel=f"nanoseconds per element (median {clock} time; lower is better)")
     axes.set_title("Dark: forward. Light: forward and backward. Green: flaxnoise.")
     return figure

@@ -1,4 +1,4 @@
-"""Part 3, continued: dropout left on gives a distribution; what it says of rotated digits."""
+"""Part 3, continued: Monte-Carlo dropout estimates the uncertainty on rotated digits."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ ROTATED_IMAGES = 200
 
 
 class Result(NamedTuple):
-    """float arrays [angles, images, …]."""
+    """Arrays float[angles, images, …]."""
 
     plain: np.ndarray  # probabilities with dropout off
     sampled: np.ndarray  # probabilities of every draw: [angles, images, draws, classes]
@@ -33,7 +33,7 @@ def rotate(images: np.ndarray, angle: float) -> np.ndarray:
 
 
 def sample(trainer: Trainer, images: np.ndarray, draws: int) -> Result:
-    """Monte-Carlo dropout (Gal and Ghahramani, ICML 2016): the layers stay in training mode."""
+    """Samples with Monte-Carlo dropout (Gal and Ghahramani, ICML 2016), layers in training mode."""
     plain = jax.nn.softmax(trainer.logits(jnp.asarray(images))[0])
     trainer.model.train()
     repeated = jnp.repeat(jnp.asarray(images), draws, axis=0)
@@ -52,7 +52,7 @@ def _accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def show(folder: Path, trainer: Trainer) -> None:
     report.console.print(
         "\n[bold]How sure is it of rotated digits?[/] A network with Dropout(0.5), trained on a "
-        f"thousand upright digits. Dropout off: one answer. On: the mean of {DRAWS} answers."
+        f"thousand upright digits. Off: one pass without dropout. On: the mean of {DRAWS} passes."
     )
     digits = load(seeds=1, images=1000)
     rng = np.random.default_rng(0)
@@ -81,13 +81,14 @@ def show(folder: Path, trainer: Trainer) -> None:
     tilted, side = ANGLES.index(30), ANGLES.index(90)
     off, on = (p[tilted].max(-1).mean() for p in (result.plain, mean))
     report.takeaway(
-        f"At 30°, {_accuracy(mean[tilted], labels):.0%} of the answers are right; the network is "
-        f"{off:.0%} sure of them with dropout off, {on:.0%} with dropout left on."
+        f"At 30°, {_accuracy(mean[tilted], labels):.0%} of the answers are right; the mean "
+        f"confidence is {off:.0%} with dropout off and {on:.0%} with dropout on."
     )
     answers = np.bincount(mean[side].argmax(-1))
     report.takeaway(
-        f"That warns of much, not of everything: at 90°, {answers.max()} of {len(labels)} digits "
-        f"are taken for a {answers.argmax()}, with {mean[side].max(-1).mean():.0%} confidence."
+        f"This does not detect every error: at 90°, {answers.max()} of {len(labels)} digits are "
+        f"classified as {answers.argmax()}, at a mean confidence of "
+        f"{mean[side].max(-1).mean():.0%}."
     )
     example = int(np.flatnonzero(labels == 6)[0])
     figure = picture(turned[:, example], result, labels, example)
@@ -115,12 +116,12 @@ def picture(images: np.ndarray, result: Result, labels: np.ndarray, example: int
         classes.plot(angles, draws[:, :, digit].mean(axis=1), color=colour, label=f"“{digit}”")
         classes.fill_between(angles, low, high, color=colour, alpha=0.15, linewidth=0)
     classes.set(xlim=(-8, 188), ylabel="probability")
-    classes.set_title(f"What the network takes it for (mean and middle 80 % of {DRAWS} draws)")
+    classes.set_title(f"Predicted class (mean and central 80 % of {DRAWS} draws)")
     classes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
     mean = result.sampled.mean(axis=2)
     for name, p, colour in (
-        ("dropout left on", mean, "#0072B2"),
+        ("dropout on", mean, "#0072B2"),
         ("dropout off", result.plain, "#999999"),
     ):
         line = {"color": colour, "marker": "o", "markersize": 4, "label": name}
@@ -128,8 +129,8 @@ def picture(images: np.ndarray, result: Result, labels: np.ndarray, example: int
         confidences.plot(angles, p.max(axis=-1).mean(axis=1), **line)
     right = [_accuracy(p, labels) for p in mean]
     confidences.plot(angles, right, color="black", linestyle="--", label="right answers")
-    entropies.set(ylabel="nats", title=f"Entropy of the answer, mean of {len(labels)} test images")
-    confidences.set(ylabel="share", title="Confidence, mean of the same images")
+    entropies.set(ylabel="nats", title=f"Entropy, mean over {len(labels)} test images")
+    confidences.set(ylabel="share", title="Confidence, mean over the same images")
     confidences.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     for axes in (classes, entropies, confidences):
         axes.set(xlabel="rotated by (degrees)", xticks=angles if axes is classes else angles[::2])

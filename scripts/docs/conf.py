@@ -1,4 +1,4 @@
-"""Sphinx' settings for the site; `bash scripts/docs.sh` builds it into out/docs."""
+"""Sphinx settings of the documentation site; `bash scripts/docs.sh` builds it into out/docs."""
 
 import pathlib
 import sys
@@ -24,11 +24,11 @@ extensions = [
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 nitpicky = True
-# Types of other projects, whose inventories would have to be fetched.
+# Types of other projects: resolving them would need their inventories from the network.
 nitpick_ignore_regex = [("py:.*", r"(?!flaxnoise).*")]
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # the section Args says more than the type does
+autodoc_typehints = "none"  # the section Args says more than the types
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False

@@ -1,4 +1,4 @@
-"""Saves the whole state of a training with Orbax, and brings it back onto any devices."""
+"""Saves the state of a training run with Orbax, and restores it onto any devices."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ class Checkpoints:
     def __init__(self, folder: Path | None, every: int):
         self._manager = None
         if folder is not None:
-            import orbax.checkpoint as ocp  # takes a second, which a run without it need not wait
+            import orbax.checkpoint as ocp  # imported here, as it takes a second
 
             options = ocp.CheckpointManagerOptions(
                 save_interval_steps=every, max_to_keep=2, enable_async_checkpointing=False
@@ -21,7 +21,7 @@ class Checkpoints:
             self._args = ocp.args
 
     def latest(self, state: Any) -> tuple[int, Any]:
-        """The last step saved and its state, cut like the one given; else step 0 and that one."""
+        """Restores the last step and its state, sharded like ``state``; else (0, state)."""
         step = self._manager.latest_step() if self._manager else None
         if self._manager is None or step is None:
             return 0, state
@@ -31,7 +31,7 @@ class Checkpoints:
         return step, self._manager.restore(step, args=self._args.StandardRestore(template))
 
     def save(self, step: int, state: Any) -> None:
-        """Saves, where it is a step to be saved."""
+        """Saves the state if the step is a multiple of the save interval."""
         if self._manager:
             self._manager.save(step, args=self._args.StandardSave(state))
 

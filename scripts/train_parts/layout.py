@@ -1,4 +1,4 @@
-"""How batches and parameters are cut over the devices."""
+"""Shardings of batches and parameters over the devices."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ TENSOR_PARALLEL = 2
 
 
 class Layout:
-    """Parameters everywhere (data), each cut over all devices (fsdp), or units in two (tensor)."""
+    """Parameters are replicated (data), sharded over all devices (fsdp), or by units (tensor)."""
 
     def __init__(self, name: str):
         model = TENSOR_PARALLEL if name == "tensor" else 1
@@ -25,21 +25,22 @@ class Layout:
         )
 
     def over_data(self, array: np.ndarray) -> jax.Array:
-        """A batch that every process has whole, of which it hands on what its devices need."""
+        """Shards a batch that every process holds; each passes on the part of its own devices."""
         return self._place(array, PartitionSpec("data"))
 
     def everywhere(self, array: np.ndarray) -> jax.Array:
         return self._place(array, PartitionSpec())
 
     def of_state(self, state: Any) -> Any:
-        """The shardings of parameters, optimizer state and keys."""
+        """Returns the shardings of parameters, optimizer state and keys."""
         return jax.tree.map_with_path(self._sharding, state)
 
     def _sharding(self, path: tuple, leaf: jax.Array) -> NamedSharding:
         spec: list[str | None] = [None] * leaf.ndim
         axis = {"fsdp": "data", "tensor": "model"}.get(self.name)
         if axis is not None and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            # Kernels have (inputs, outputs): the second layer takes what the first one gives.
+            # Kernels are (inputs, outputs): the second is sharded along its inputs, which are the
+            # sharded outputs of the first.
             inputs = self.name == "tensor" and "second" in jax.tree_util.keystr(path)
             cut = 0 if inputs else leaf.ndim - 1
             if leaf.ndim > int(inputs) and leaf.shape[cut] % self.mesh.shape[axis] == 0:

@@ -1,4 +1,4 @@
-"""Arguments, and how a process finds the others."""
+"""Command-line arguments, and how a process joins the others."""
 
 import argparse
 import os
@@ -26,14 +26,14 @@ def parse(description: str | None) -> argparse.Namespace:
         "--process-id", type=int, default=environment("JAX_PROCESS_ID"), help="JAX_PROCESS_ID"
     )
     joining.add_argument("--detect", action="store_true", help="let jax ask the scheduler instead")
-    joining.add_argument("--devices", type=int, help="simulate this many CPU devices a process")
+    joining.add_argument("--devices", type=int, help="simulate this many CPU devices")
     training = parser.add_argument_group("training")
     training.add_argument("--layout", choices=("data", "fsdp", "tensor"), default="data")
     training.add_argument("--steps", type=int, default=60)
     training.add_argument("--batch", type=int, default=48, help="images a step, over all processes")
     training.add_argument("--seed", type=int, default=0)
     training.add_argument("--losses", type=Path, help="write the losses to this file, as JSON")
-    training.add_argument("--checkpoint", type=Path, help="save to, and go on from, this folder")
+    training.add_argument("--checkpoint", type=Path, help="save to this folder, resume from it")
     training.add_argument("--save-every", type=int, default=10, help="steps")
     arguments = parser.parse_args()
     given = (arguments.coordinator, arguments.processes, arguments.process_id)

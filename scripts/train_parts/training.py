@@ -1,4 +1,4 @@
-"""The model, in Flax nnx, and a step of its training as a pure function of its state."""
+"""The model in Flax nnx, and its training step as a pure function of the state."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class Model(nnx.Module):
 
 
 class Training:
-    """state: parameters, the optimizer's moments, and the streams of the noise layers."""
+    """A training run; its state is parameters, optimizer moments and streams of keys."""
 
     def __init__(self, layout: Layout, seed: int):
         optimizer = optax.adam(1e-3)
@@ -63,7 +63,7 @@ class Training:
         self._predict = jax.jit(predict, out_shardings=replicated)
 
     def step(self, images: jax.Array, labels: jax.Array) -> jax.Array:
-        """Takes a step on a batch; gives the loss."""
+        """Takes a step on a batch and returns the loss."""
         self.state, loss = self._step(self.state, images, labels)
         return loss
 

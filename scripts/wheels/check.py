@@ -1,10 +1,10 @@
-"""Checks the wheels of a folder: what is in them, what their library needs and exports.
+"""Checks the wheels of a folder: their files, and what the library in them needs and exports.
 
     python scripts/wheels/check.py dist
 
-A library may need the C library alone (Zig links the C++ one in), must be of the platform in the
-wheel's name, and may export what flaxnoise/backends loads; symbols of C++ that are weak do no harm,
-as it is loaded for itself alone.
+A library must be built for the platform in the wheel's name, may depend on the C library only (Zig
+links the C++ library statically), and may export only what flaxnoise/backends loads. Weak C++
+symbols are harmless, as the library is loaded with local scope.
 """
 
 import io
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def faults(wheel: pathlib.Path) -> list[str]:
-    """What is wrong with a wheel, in words."""
+    """Returns a line for each fault of a wheel."""
     match = re.fullmatch(r"flaxnoise-[\w.]+-py3-none-((?:manylinux|macosx)_\w+)\.whl", wheel.name)
     if match is None:
         return ["is no wheel for every Python and for one platform"]
@@ -53,7 +53,7 @@ def faults(wheel: pathlib.Path) -> list[str]:
 
 
 def _of_elf(library: bytes, platform: str) -> list[str]:
-    from elftools.elf.elffile import ELFFile  # in the extra wheels alone
+    from elftools.elf.elffile import ELFFile  # installed by the extra wheels only
 
     elf = ELFFile(io.BytesIO(library))
     machine = MACHINES[re.sub(r"manylinux_\d+_\d+_", "", platform)]
@@ -71,7 +71,7 @@ def _of_elf(library: bytes, platform: str) -> list[str]:
 
 
 def _of_auditwheel(wheel: pathlib.Path, platform: str) -> list[str]:
-    """Whether auditwheel finds it fit for this glibc or an older one."""
+    """Returns a fault unless auditwheel finds the wheel fit for this glibc or an older one."""
     shown = subprocess.run(
         [sys.executable, "-m", "auditwheel", "show", str(wheel)],
         check=True,

@@ -1,7 +1,7 @@
-"""Prepares docstrings for Sphinx: sets formulas as MathML, which needs no script.
+"""A Sphinx extension that renders the formulas of docstrings as MathML, which needs no script.
 
 A first line reads "Adds normal noise: y = x + stddev·n, n ~ N(0, 1)." What follows the last colon
-is the formula if it has an equals sign. Words that are not names in the formula stay text.
+is the formula if it contains an equals sign. Words in it that are not names are set as text.
 """
 
 import inspect
@@ -37,13 +37,13 @@ _TOKEN = re.compile(r"√\(|√|\^\(|\^-?\d+|[A-Za-z_]+|\s+|.", re.DOTALL)
 
 
 def split_summary(line: str) -> tuple[str, str] | None:
-    """(text, formula) of a first line, or None if it has no formula."""
+    """Splits a first line into (text, formula); None if it has no formula."""
     text, colon, formula = line.rstrip(".").rpartition(": ")
     return (text, formula) if colon and "=" in formula and "``" not in formula else None
 
 
 def latex(formula: str, names: frozenset[str] = frozenset()) -> str:
-    """LaTeX of a formula as docstrings write it; ``names`` are further names of variables."""
+    """Converts a formula of a docstring to LaTeX; ``names`` are further names of variables."""
     out: list[str] = []
     closers: list[str] = []
     names = names | NAMES
@@ -92,9 +92,9 @@ def _parameters(thing: Any) -> frozenset[str]:
 
 
 def _prepare(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """For the event autodoc-process-docstring: changes the lines in place.
+    """Handles the event autodoc-process-docstring: changes the lines in place.
 
-    The star of [*batch] and the bars of |x| would be marks of reStructuredText.
+    Escapes the star of [*batch] and the bars of |x|, which are markup in reStructuredText.
     """
     for position, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
@@ -122,7 +122,7 @@ def _skip() -> None:
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Registers both with Sphinx."""
+    """Registers the math renderer and the docstring handler with Sphinx."""
     app.add_html_math_renderer("mathml", (_visit_inline, None), (_visit_block, None))
     app.connect("autodoc-process-docstring", _prepare, priority=400)  # before napoleon's
     return {"parallel_read_safe": True, "parallel_write_safe": True}
