@@ -1,4 +1,4 @@
-"""Settings that have to be made before jax is imported: the CPU, as eight devices."""
+"""Settings that must precede the import of jax: the CPU, as eight devices."""
 
 import os
 

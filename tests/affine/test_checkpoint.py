@@ -45,7 +45,7 @@ def network(case: Case, x: jax.Array) -> jax.Array:
 
 @functools.cache
 def without_checkpoint(case: Case) -> tuple[jax.Array, jax.Array]:
-    """The gradient, and the magnitudes that are added up to it."""
+    """Returns the gradient, and the sum of the magnitudes of its terms."""
     h = X @ KERNEL
     slope = 1 + abs(case.tangent(KEY, h, jnp.ones_like(h)))
     terms = (abs(WEIGHTS) * 2 * (abs(h) + abs(case(KEY, h))) * slope) @ abs(KERNEL).T
@@ -65,7 +65,7 @@ def test_gradient_is_that_without_checkpoint(case: Case, policy: str):
     plain, terms = without_checkpoint(case)
     again = jax.checkpoint(lambda x: network(case, x), policy=NAMED[policy])
     found = jax.jit(jax.grad(again))(X)
-    # Two factors of ours, and a sum of eight products that may be added in another order.
+    # Two of our outputs are multiplied, and a sum of eight products may be reordered.
     ulps = (2 * 8 if not case.exact else 0) + 8 + 3
     assert (abs(found - plain) <= ulps * 2.0**-23 * terms).all()
 
@@ -85,6 +85,6 @@ def test_second_derivative_through_checkpoint(case: Case):
 
 
 def test_every_policy_of_this_jax_is_here():
-    """A policy that jax has and this file does not know: add it above."""
-    # jax 0.11 has classes beside the functions, in capitals.
+    """If this fails, jax has a new policy: add it above."""
+    # jax 0.11 also has classes there, whose names are capitalised.
     assert {name for name in dir(POLICIES) if name.islower() and name[0] != "_"} == set(NAMED)

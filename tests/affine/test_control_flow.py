@@ -27,7 +27,7 @@ def test_scan_draws_what_the_loop_draws(case: Case):
 
 @few_cases
 def test_gradient_through_a_scan(case: Case):
-    """In x of each step, and in what all steps share."""
+    """The gradient in each step's x, and in the arguments that all steps share."""
 
     def loss(xs: jax.Array, stop: float) -> jax.Array:
         def step(total: jax.Array, args: tuple) -> tuple[jax.Array, None]:
@@ -107,7 +107,7 @@ def test_cond_and_its_gradient(case: Case):
 
 @few_cases
 def test_map_alone_and_in_batches(case: Case):
-    """A batch size that does not divide: lax.map then runs a scan of vmaps and a remainder."""
+    """A batch size that does not divide makes lax.map run a scan of vmaps and a remainder."""
     xs = jnp.stack([X, 2 * X, 3 * X])
     call = lambda args: case(*args)  # noqa: E731
     for ys in (

@@ -1,4 +1,4 @@
-"""jax's own checks find nothing to complain about, at ordinary parameters and at the ends."""
+"""jax's debug modes report nothing, at ordinary parameters and at the ends of their ranges."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Operands whose dimensions do not fit each other are refused by name."""
+"""Operands of incompatible shapes raise an error that names them."""
 
 import jax.numpy as jnp
 import pytest

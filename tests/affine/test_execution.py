@@ -36,7 +36,7 @@ def test_donation_through_value_and_gradient(case: Case):
 
 
 def test_threads_that_trace_and_run_at_once_do_not_disturb_each_other():
-    """Each thread has shapes and keys of its own, some of them in 64-bit mode."""
+    """Each thread has its own shapes and keys, and some are in 64-bit mode."""
     cases = CASES[:2]
 
     def work(thread: int) -> list[np.ndarray]:

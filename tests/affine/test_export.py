@@ -1,4 +1,4 @@
-"""jax.export: symbolic shapes, several platforms, a file in between; lowering for absent ones."""
+"""jax.export: symbolic shapes, several platforms, serialisation; lowering for absent devices."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ WORDS = jax.random.key_data(KEY)
 def exported(
     case: Case, shape: str, platforms: tuple[str, ...] | None = None
 ) -> jax.export.Exported:
-    """A program of raw key, x, cotangent and parameters: the value, and the cotangent of x."""
+    """Exports (raw key, x, dy, parameters) -> (y, dx)."""
 
     def step(
         words: jax.Array, x: jax.Array, dy: jax.Array, *params: jax.Array
@@ -64,7 +64,7 @@ def test_through_bytes(case: Case):
 
 
 def test_a_typed_key_crosses():
-    """Of jax's default implementation; jax itself refuses typed keys of the philox ones."""
+    """Only for jax's default implementation: jax refuses to export typed philox keys."""
     program = jax.export.export(jax.jit(CASES[0]))(KEY, X)
     assert program.in_avals[0].dtype == KEY.dtype
     CASES[0].assert_equal(program.call(KEY, X), CASES[0](KEY, X), X)

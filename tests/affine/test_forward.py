@@ -27,7 +27,7 @@ def test_jvp_in_everything_at_once_equals_that_of_the_reference(case: Case):
 
         return jax.jit(lambda *primals: jax.jvp(moved, primals, tangents)[1])(X, *case.params)
 
-    # The tangent adds up dx·dy/dx and the parameters' parts, which are of the size of x and y.
+    # The tangent is the sum of dx·dy/dx and the parameters' terms, of the size of x and y.
     terms = 4 * (abs(DX) + abs(X) + abs(case(KEY, X)))
     case.assert_equal(push(case), push(case.expected), terms, factors=2)
 

@@ -60,10 +60,10 @@ def test_hessian(case: Case):
 
 
 def assert_product(case: Case, found: jax.Array, factor: jax.Array, slope: jax.Array) -> None:
-    """factor·slope²: a product of two of our outputs, each of them off by ulps of 1 + |slope|."""
+    """Compares with factor·slope², two of our outputs, each off by ulps of 1 + |slope|."""
     expected = factor * slope * slope
     terms = abs(factor) * (1 + abs(slope)) ** 2
-    # Three multiplications, in an order of the compiler's choice: two roundings more.
+    # Three multiplications in any order: two more roundings.
     assert found.dtype == expected.dtype
     error = abs(found - expected)
     ulps = 3 if case.exact else 2 * 8 + 3

@@ -1,4 +1,4 @@
-"""Eager, jitted, undispatched: one value."""
+"""Eager, jitted, and with jit disabled: the same values."""
 
 import chex
 import jax
@@ -62,7 +62,7 @@ def test_traced_parameters_give_what_static_ones_give(case: Case):
 
 @every_case
 def test_each_element_of_a_long_array_has_noise_of_its_own(case: Case):
-    """Longer than the chunks of 1024 that masks are drawn in: y of equal x repeats nowhere."""
+    """An array longer than the chunks of 1024 of masks, all x equal: the noise never repeats."""
     y = case(KEY, jnp.ones(5 * 1024))
     chunks = y.reshape(-1, 512)
     assert len({chunk.tobytes() for chunk in jax.device_get(chunks)}) == len(chunks)

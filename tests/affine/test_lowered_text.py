@@ -66,7 +66,7 @@ def test_all_layers_and_their_gradients_share_one_function(
 ):
     text = for_cuda(program(ours))
     assert len(re.findall(r"func private @flaxnoise_noise", text)) == 1
-    # The last layer's value is not a part of the gradient of a sum.
+    # The gradient of a sum does not need the last layer's value.
     assert len(re.findall(r"call @flaxnoise_noise", text)) in (calls, calls - 1)
 
 

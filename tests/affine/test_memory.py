@@ -1,4 +1,4 @@
-"""A jitted gradient holds no mask: the compiler keeps none either, by its own accounts."""
+"""A jitted gradient holds no mask, according to the compiler's memory analysis."""
 
 import math
 import re
@@ -16,7 +16,7 @@ Layer = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def compiled_gradient(layer: Layer) -> jax.stages.Compiled:
-    """Of Dense, gelu and the layer, four times, and a head, which needs the last layer's result."""
+    """Compiles the gradient of four blocks (Dense, gelu, layer), and a head that needs the last."""
 
     def loss(kernels: list[jax.Array], x: jax.Array, keys: jax.Array) -> jax.Array:
         for kernel, key in zip(kernels, keys, strict=True):
@@ -27,20 +27,20 @@ def compiled_gradient(layer: Layer) -> jax.stages.Compiled:
 
 
 def masked_by_hand(key: jax.Array, x: jax.Array) -> jax.Array:
-    """As a library without a primitive of its own does it."""
+    """Dropout in plain jax, whose backward pass keeps the mask."""
     return jnp.where(jax.random.bernoulli(key, 0.7, x.shape), x / 0.7, 0)
 
 
 def added_bytes(compiled: jax.stages.Compiled, plain: jax.stages.Compiled) -> float:
-    """Temporary memory for each element of each layer, beyond that without layers."""
+    """Returns the temporary bytes per element and layer, beyond those of the program without."""
     sizes = [each.memory_analysis().temp_size_in_bytes for each in (compiled, plain)]
     return (sizes[0] - sizes[1]) / (LAYERS * X.size)
 
 
 def integer_buffers(compiled: jax.stages.Compiled, size: int) -> list[str]:
-    """Instructions outside of fusions whose result holds as many integers or bools.
+    """Returns the instructions whose result has at least ``size`` integers or bools.
 
-    What is inside of a fusion lives in registers.
+    Those inside fusions are left out, since their results live in registers.
     """
     text = compiled.as_text()
     fused = set(re.findall(r"\bfusion\(.*?calls=%?([\w.-]+)", text))
@@ -74,7 +74,7 @@ def test_the_accounts_would_show_a_mask(plain: jax.stages.Compiled):
 
 
 def compiled_scan(layer: Layer) -> jax.stages.Compiled:
-    """Gradient of a scan over layers, whose residuals are stacked."""
+    """Compiles the gradient of a scan over layers, whose residuals are stacked."""
 
     def loss(kernels: jax.Array, x: jax.Array, keys: jax.Array) -> jax.Array:
         def step(x: jax.Array, slices: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
@@ -89,7 +89,7 @@ def compiled_scan(layer: Layer) -> jax.stages.Compiled:
 
 @few_cases
 def test_a_gradient_through_a_scan_stacks_no_mask(case: Case):
-    """One set of X.size is allowed: XLA moves what depends on the index alone out of the loop."""
+    """One array of X.size is allowed: XLA hoists what only depends on the index out of the loop."""
     compiled = compiled_scan(case)
     assert "while(" in compiled.as_text()
     assert not integer_buffers(compiled, LAYERS * X.size)

@@ -1,4 +1,4 @@
-"""Gradients in stddev and in gaussian_dropout's rate: as numbers and as arrays."""
+"""Gradients in stddev and in gaussian_dropout's rate, given as numbers and as arrays."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ def loss_of(f: Callable, case: Case, position: int, x: jax.Array, w: jax.Array) 
 
 @every_learned
 def test_gradient_equals_finite_differences(case: Case, position: int):
-    """In float64, where y of fixed noise is a smooth function of the parameter."""
+    """In float64; for fixed noise, y is a smooth function of the parameter."""
     with jax.enable_x64(True):
         x, weights = array(5, 33, dtype=jnp.float64), array(5, 33, dtype=jnp.float64, seed=1)
         loss = loss_of(case, case, position, x, weights)
@@ -78,14 +78,14 @@ def test_gradient_of_an_array_equals_that_of_the_reference(
     axes = tuple(a for a in range(2) if (1, 1, *shape)[-2:][a] == 1)
     terms = products.sum(axis=axes, keepdims=True).reshape(shape)
     summands = X.size // max(value.size, 1)
-    # Each product is off by the noise's ulps and a few roundings, a sum of n by n more.
+    # Each product is off by the noise's ulps and a few roundings; a sum of n terms adds n more.
     allowed = (NOISE_ULPS + 4 + summands) * FLOAT32_ULP * terms
     assert np.all(abs(wide(found) - wide(expected)) <= allowed)
 
 
 @every_fixed
 def test_rates_of_masks_have_no_gradient(case: Case, position: int):
-    """A pathwise derivative of a mask does not exist; 0 is documented, not a biased number."""
+    """A mask has no pathwise derivative; the documented gradient is 0, not a biased estimate."""
     gradient = jax.grad(loss_of(case, case, position, X, WEIGHTS))(case.params[position])
     assert gradient == 0
 
@@ -101,7 +101,7 @@ def test_gradient_under_vmap_over_the_parameter(case: Case, position: int):
 
 
 def test_bfloat16_gradients_are_summed_in_float32():
-    """A gradient of many elements, each smaller than half an ulp of bfloat16's running sum."""
+    """A sum of many terms, each smaller than half an ulp of a running sum in bfloat16."""
     x = jnp.ones(512, jnp.bfloat16)
     n = np.asarray(random.normal(KEY, x.shape), np.float64)
 
@@ -111,7 +111,7 @@ def test_bfloat16_gradients_are_summed_in_float32():
     found = jax.grad(loss)(jnp.float32(0.3))
     allowed = (NOISE_ULPS + x.size) * FLOAT32_ULP * abs(n).sum()
     assert abs(found - n.sum()) <= allowed
-    # What a sum in bfloat16 could not reach: half a step of its result alone.
+    # Only the result is rounded, by at most half a step; a running sum in bfloat16 would be off.
     assert allowed < float(jnp.finfo(jnp.bfloat16).eps) / 4 * abs(n.sum())
 
 
@@ -124,5 +124,5 @@ def test_gradient_of_a_rate_that_scales_complex_numbers():
 
     terms = 2 * jnp.vdot(abs(weights), abs(x) + abs(case(KEY, x)))
     error = abs(gradient(case) - gradient(case.expected))
-    # A sum of two parts of each element, in two orders; ds/drate is below 4 at 0.3.
+    # Two terms per element, summed in two orders; ds/drate is below 4 at 0.3.
     assert error <= (NOISE_ULPS + 4 + 2 * x.size) * FLOAT32_ULP * 4 * terms

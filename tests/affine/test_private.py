@@ -1,4 +1,4 @@
-"""What jax does not promise may be gone: fallbacks cost speed and nothing else."""
+"""Fallbacks for private names of jax that may be missing: they only cost speed."""
 
 import importlib.util
 import types
@@ -23,7 +23,7 @@ def drop(x: jax.Array) -> jax.Array:
 
 
 def a_context(**fields: Any) -> Any:
-    """The context of a lowering, of a jax that tells these things alone."""
+    """A lowering context of a jax that only has these fields."""
     return types.SimpleNamespace(module_context=types.SimpleNamespace(**fields))
 
 

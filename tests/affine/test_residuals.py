@@ -1,4 +1,4 @@
-"""What differentiation keeps for the backward pass: keys and numbers, never noise."""
+"""The residuals of differentiation are keys and parameters, never noise."""
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +49,7 @@ def test_no_noise_is_saved_under_vmap(case: Case):
 
 @few_cases
 def test_scan_stacks_no_noise(case: Case):
-    """Residuals of a scan's steps are stacked: STEPS masks, were a step to save one."""
+    """A scan stacks the residuals of its steps: STEPS masks, if a step saved one."""
 
     def run(keys: jax.Array, xs: jax.Array) -> jax.Array:
         return jax.lax.scan(lambda _, step: (None, case(*step)), None, (keys, xs))[1]

@@ -34,7 +34,7 @@ def test_value_and_grad_keeps_the_value(case: Case):
     case.assert_equal(y, jax.jit(case.expected)(KEY, X), X)
     case.assert_equal(gradient, case.tangent(KEY, X, WEIGHTS), WEIGHTS)
     products = wide(WEIGHTS) * wide(y)
-    # A sum of n terms is off by at most n roundings of the sum of their magnitudes.
+    # The error of a sum of n terms is at most n roundings of the sum of their magnitudes.
     assert_within_ulps(value, np.float32(products.sum()), abs(products).sum(), ulps=products.size)
 
 
@@ -48,7 +48,7 @@ def test_vjp_can_be_called_again_with_another_cotangent(case: Case):
 
 @few_cases
 def test_gradient_in_x_and_parameters_at_once(case: Case):
-    """The pair of a joint gradient is what two separate ones give."""
+    """A joint gradient equals the separate ones."""
     learned = tuple(2 + i for i in case.learned)
 
     def loss(*args: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Shards and long arrays: the primitive from any start index, against the reference."""
+"""The primitive from any start index, as in shards and long arrays, against the reference."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from flaxnoise.arguments import key_words
 
 
 def test_rows_of_a_shard_are_rows_of_the_whole():
-    """A shard of whole rows: 3 to 5 of an array of 7 rows."""
+    """Rows 3 to 5 of an array of 7 rows."""
     x = array(7, 33)
     whole = flaxnoise.dropout(KEY, x, 0.3)
     operands = {
@@ -27,7 +27,7 @@ def test_rows_of_a_shard_are_rows_of_the_whole():
 
 @few_cases
 def test_an_array_of_2_to_the_36_elements_is_lowered(case: Case):
-    """By its type alone; index arithmetic of 64 bits is in the program, without 64-bit mode."""
+    """Only lowered, not run; the program has 64-bit index arithmetic without 64-bit mode."""
     x = jax.ShapeDtypeStruct((2**12, 2**24), jnp.bfloat16)
     assert jax.eval_shape(case, KEY, x).shape == x.shape
     with flaxnoise.backend("xla"):

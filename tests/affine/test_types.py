@@ -1,4 +1,4 @@
-"""Types of the primitive: weak ones, sizes that are NumPy integers, shardings that conflict."""
+"""Types of the primitive: weak types, NumPy integers as sizes, conflicting shardings."""
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +48,7 @@ def test_a_numpy_integer_is_a_size_like_any_other(size):
     jax.clear_caches()
     assert jnp.array_equal(flaxnoise.random.keep_mask(KEY, (size,), 0.3), expected)
     assert jnp.array_equal(flaxnoise.random.keep_mask(KEY, size, 0.3), expected)
-    with flaxnoise.backend("cpu"):  # refuses sizes that it does not know
+    with flaxnoise.backend("cpu"):  # refuses symbolic sizes
         traced = jax.make_jaxpr(lambda: flaxnoise.random.keep_mask(KEY, (1000,), 0.3))()
     assert "shape=(1000,)" in str(traced)
     operands = {"key": key_words(KEY)}
@@ -81,7 +81,7 @@ def test_a_start_above_2_to_the_32_needs_no_global_shape():
 
 
 def test_operands_may_be_larger_than_the_noise():
-    """Even those that the result does not depend on."""
+    """Even operands that the result does not depend on."""
     x, row = jnp.ones((3, 5)), jnp.full((1, 5), 0.5)
     for backend in ("xla", None):
 
@@ -102,7 +102,7 @@ def test_operands_may_be_larger_than_the_noise():
 
 
 def test_a_gradient_is_exported_under_an_empty_mesh_with_a_device():
-    """Users' code for a device that is not there; nothing is resharded where there is no mesh."""
+    """As in code for an absent device; without a mesh nothing is resharded."""
     device = jax.sharding.AbstractDevice(device_kind="cpu", num_cores=None, platform="cpu")
     empty = jax.sharding.AbstractMesh((), (), abstract_device=device)
 

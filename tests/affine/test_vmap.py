@@ -1,4 +1,4 @@
-"""vmap over x, over parameters, over everything, three deep: what the Python loop gives."""
+"""vmap over x, parameters, or both, up to three deep, equals a Python loop."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ KEYS = jax.random.split(KEY, 3)
 
 
 def swept(case: Case, count: int) -> list[jax.Array]:
-    """For each parameter, several values of it."""
+    """Returns several values for each parameter."""
     return [value * jnp.linspace(0.5, 1, count) for value in case.params]
 
 
@@ -43,7 +43,7 @@ def test_over_keys_x_and_parameters_at_once(case: Case):
 
 @few_cases
 def test_three_deep_each_level_over_something_else(case: Case):
-    """Over keys outside, over parameters in the middle, over an inner axis of x inside."""
+    """Keys at the outermost level, parameters at the middle one, an axis of x at the innermost."""
     params = swept(case, 2)
 
     def inner(key: jax.Array, *params: jax.Array) -> jax.Array:
@@ -85,14 +85,14 @@ def test_gradient_of_an_x_shared_by_all_keys_is_the_sum(case: Case):
     found = jax.jit(jax.grad(loss))(x)
     parts = [case.tangent(key, x, weights) for key in KEYS]
     terms = 3 * abs(weights) + sum(map(abs, parts))
-    # Three terms and two additions in either order, besides the normals' ulps.
+    # Besides the normals' ulps: three terms, two additions in either order.
     ulps = 3 if case.exact else 8 + 3
     assert (abs(found - sum(parts)) <= ulps * 2.0**-23 * terms).all()
 
 
 @few_cases
 def test_vmap_of_an_unused_axis_size(case: Case):
-    """Nothing is batched: one noise, shown many times."""
+    """Nothing is batched, so every example is the same."""
     y = jax.vmap(lambda: case(KEY, X[0]), axis_size=3)()
     for i in range(3):
         case.assert_equal(y[i], case(KEY, X[0]), X[0])

@@ -1,6 +1,6 @@
 """vmap over keys of every implementation, typed and raw: each example gets its own key's noise.
 
-A peer's rbg keys under vmap use the first key of the batch for all.
+jax's own rbg keys draw under vmap from the first key of the batch only.
 """
 
 import re
@@ -54,10 +54,10 @@ def test_words_over_keys_equal_the_loop_bit_for_bit(keys: jax.Array):
 
 
 def test_every_implementation_of_this_jax_is_here():
-    """A key of an implementation that jax has and this file does not know: add it above."""
+    """If this fails, jax has a new key implementation: add it above."""
     from_jax = {name for name in IMPLEMENTATIONS if jax.random.key(0, impl=name).size == 1}
     with pytest.raises(ValueError, match="unrecognized PRNG implementation") as error:
         jax.random.key(0, impl="?")
-    named = set(re.findall(r'"(\w+)"', str(error.value))) - {"flaxnoise"}  # our own keys'
-    # Pallas adds its own, for use inside of TPU kernels, where it was imported.
+    named = set(re.findall(r'"(\w+)"', str(error.value))) - {"flaxnoise"}  # registered by us
+    # Pallas registers its own, for use inside TPU kernels, when it is imported.
     assert {name for name in named if "pallas" not in name} == from_jax == set(IMPLEMENTATIONS)

@@ -1,4 +1,4 @@
-"""64-bit mode changes no noise: neither of 32-bit arrays, nor from one dtype to the other."""
+"""64-bit mode does not change the noise, and float64 arrays have that of float32 arrays."""
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ def test_gradients_of_float32_arrays_are_alike(case: Case):
 
 @every_case
 def test_float64_arrays_get_the_same_noise(case: Case):
-    """In double precision: what float32 gives is the same value with its own roundings."""
+    """Computed in double precision: float32 results are the same values up to their roundings."""
     with jax.enable_x64(True):
         x = array(*SHAPE, dtype=jnp.float64)
         y = case(KEY, x)

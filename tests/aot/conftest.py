@@ -1,4 +1,4 @@
-"""What GPUs and TPUs that are not here would run: compiled once, however many processes test it."""
+"""Programs compiled for GPUs and TPUs ahead of time, once for all test processes."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ Run = Callable[..., str]
 
 
 def _run(kind: str, *command: str | Path) -> str:
-    """In a process that sees the wheels; this one must not load a device's plugin."""
+    """Runs python in a process that has the wheels; this one must not load a device's plugin."""
     if reason := aot.missing(kind):
         pytest.skip(reason)
     environment = aot.environment(kind)
@@ -37,13 +37,13 @@ def _run(kind: str, *command: str | Path) -> str:
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """(kind, *arguments of python) -> what it prints; kind is gpu or tpu."""
+    """Returns (kind, *arguments of python) -> what it prints; kind is gpu or tpu."""
     return _run
 
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[dict[str, Any]]]:
-    """kind -> the records of the suite aot for its devices."""
+    """Returns kind -> the records of the suite aot for its devices."""
 
     def records(kind: str) -> list[dict[str, Any]]:
         shared = tmp_path_factory.getbasetemp()
@@ -62,13 +62,13 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[d
 
 @pytest.fixture(scope="session")
 def rows(compiled: Callable[[str], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Those of GPUs; tests of TPUs have their own."""
+    """The records of GPUs; tests of TPUs override this fixture."""
     return compiled("gpu")
 
 
 @pytest.fixture(scope="session")
 def gpu_wheels() -> dict[str, str]:
-    """The environment of a process that sees the wheels for GPUs."""
+    """The environment of a process that has the wheels for GPUs."""
     if reason := aot.missing("gpu"):
         pytest.skip(reason)
     return aot.environment("gpu")

@@ -1,9 +1,9 @@
-"""Writes the PTX of one kernel after the other for H100, so that tests can run it on the CPU.
+"""Writes the PTX of several kernels for H100, so that tests can run it on the CPU.
 
     JAX_PLATFORMS=cpu PYTHONPATH=… python tests/aot/emitted.py --output FILE
 
-Each program is a call of the primitive; a record has its PTX, the operands that the kernel's
-parameters stand for, the result last, and how many blocks of threads are launched.
+Each program is one call of the primitive. A record has its PTX, the operands that the kernel's
+parameters are (the result is the last), and the number of thread blocks.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from flaxnoise.affine import affine
 
 THREADS = 128  # of one program of Mosaic
 TILED = ((2, 1024), (3, 1024), (5, 1031))  # one tile, several, and with a tail
-# Shards that begin anywhere in arrays of more than 2^32 elements; the second is cut along both.
+# Shards with any start in arrays of more than 2^32 elements; the second is sharded along both axes.
 SHARDS = (
     {"shape": (2048,), "global_shape": (1 << 40,)},
     {"shape": (3, 684), "global_shape": (1 << 24, 1368)},
 )
-# A key per example; of the second, four elements of a thread belong to two examples.
+# A key per example; in the second, the four elements of a thread may belong to two examples.
 EXAMPLES = ({"shape": (17, 36), "keys": 3}, {"shape": (1001,), "keys": 4})
 
 UNIFORM = ("uniform", "unit_uniform")
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _is_served(backend: str, kind: str, *_: object) -> bool:
-    """Mosaic GPU has square roots from jax 0.12 on."""
+    """Whether the backend supports the kind; Mosaic GPU has square roots from jax 0.12 on."""
     roots = backend == "mosaic_gpu" and "normal" in kind
     return not roots or jax.__version_info__ >= (0, 12)
 
@@ -113,7 +113,7 @@ def _is_kernel(text: str, backend: str) -> bool:
 
 
 def _parameters(hlo: str, call: str) -> list[int]:
-    """The program's parameters that the kernel gets, in its order."""
+    """Returns the numbers of the program's parameters that the kernel takes, in its order."""
     entry = hlo[hlo.index("ENTRY") :]
     origin = dict(re.findall(r"%(\S+) = \S+ bitcast\(%(\S+?)\)", entry))
     number = dict(re.findall(r"%(\S+) = \S+ parameter\((\d+)\)", entry))
@@ -124,7 +124,7 @@ def _parameters(hlo: str, call: str) -> list[int]:
 
 
 def _extent(ptx: str, launches: str, backend: str, size: int, item: int) -> dict[str, int]:
-    """How many blocks of threads there are, and how many elements they write."""
+    """Returns the number of thread blocks, and of the elements that they write."""
     if backend == "mosaic_gpu":
         stores = re.findall(r"st\.global\.(?:v(\d)\.)?b(\d+)", ptx)
         tile = THREADS * sum(int(n or 1) * int(bits) // 8 for n, bits in stores) // item

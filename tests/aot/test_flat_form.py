@@ -1,4 +1,4 @@
-"""The form for GPUs, of one dimension, is the same function as the xla form: here on the CPU."""
+"""The one-dimensional form for GPUs computes the same as the xla form, here on the CPU."""
 
 import itertools
 import math
@@ -64,7 +64,7 @@ def test_whole_blocks_and_the_remainder_are_the_whole(
 
 
 def test_examples_of_a_batch_whose_index_needs_64_bits_keep_their_own():
-    """The index in the batch would not fit into 32 bits; lowered, as it needs 16 GiB."""
+    """The index in the batch needs more than 32 bits; only lowered, as running needs 16 GiB."""
     examples = 1 << 22
     operands = {"key": jax.ShapeDtypeStruct((examples, 4), jnp.uint32)}
     params = {"kind": "bits", "global_shape": None, "dtype": jnp.uint32}
@@ -105,7 +105,7 @@ def test_shards_have_the_noise_of_the_whole(whole: tuple, parts: tuple, flat: bo
 
 @pytest.mark.parametrize("kind", ["bits", "masked_normal"])
 def test_a_box_of_fours_may_begin_at_no_multiple_of_four(kind: str):
-    """Rows of 6: two of them, from the second of four on."""
+    """Rows of 6 elements; the box is two of four rows, from the second on."""
     ones = {} if kind == "bits" else {"threshold": jnp.full((1, 1), 1 << 30, jnp.uint32)}
     dtype = jnp.uint32 if kind == "bits" else jnp.float32
     given = {"key": jnp.arange(4, dtype=jnp.uint32), **ones}

@@ -1,14 +1,14 @@
-"""What XLA makes of the functions on GPUs that are not here: compiled and read, not run."""
+"""The machine code of the functions for GPUs: compiled ahead of time and counted, not run."""
 
 import re
 
 import pytest
 
 # Case, dtype → (machine instructions per element, kernels). A thread computes one block of Philox
-# for its four elements: 20 products, 20 logical operations, additions to the key; with the choice
-# of the word, the comparison, the formula, addresses, loads and stores about 25 an element. The
-# budget is a little above what jax 0.12 reaches, for another release's schedule; blocks that are
-# not shared would cost 40 more.
+# for its four elements: 20 products, 20 logical operations, additions to the key. With selecting
+# the word, the comparison, the formula, addresses, loads and stores that is about 25 per element.
+# The budget is a little above what jax 0.12 reaches, as other releases schedule differently; blocks
+# that are not shared would cost 40 more.
 BUDGETS = {
     ("dropout", "float32"): (27, 1),
     ("dropout", "bfloat16"): (31, 1),  # conversions, and as many stores of half the width
@@ -17,11 +17,11 @@ BUDGETS = {
     # XLA unrolls only sizes that divide by four: the whole blocks, and a small kernel for the rest.
     ("dropout, ragged", "float32"): (27, 2),
     ("dropout, ragged", "bfloat16"): (31, 2),
-    # Not worth a second kernel: a thread computes a whole block for its one element.
+    # Too small for a second kernel: a thread computes a whole block for its single element.
     ("dropout, small and ragged", "float32"): (90, 1),
-    ("dropout, traced rate", "float32"): (31, 2),  # the threshold, once, in a kernel of its own
+    ("dropout, traced rate", "float32"): (31, 2),  # a separate kernel computes the threshold once
     ("dropout, traced rate", "bfloat16"): (34, 2),
-    # The key is loaded, and its 18 sums are no longer those of all threads.
+    # The key is loaded, and its 18 sums are no longer shared by all threads.
     ("dropout, a key per example", "float32"): (31, 1),
     ("dropout, a key per example", "bfloat16"): (34, 1),
     ("gaussian_noise, a key per example", "float32"): (60, 1),
@@ -32,13 +32,13 @@ BUDGETS = {
     ("gaussian_dropout", "float32"): (60, 1),
     ("gaussian_dropout, gradient", "float32"): (60, 1),
     ("masked_gaussian_noise", "float32"): (80, 1),  # two generators
-    # Above what the same chain without noise takes, by the same reckoning; in bfloat16 with
-    # conversions of each element, which ptxas does not pair.
+    # Instructions beyond those of the same chain without noise; in bfloat16 with conversions of
+    # each element, which ptxas does not pair.
     ("bias+gelu+dropout+residual", "float32"): (25, 1),
     ("bias+gelu+dropout+residual", "bfloat16"): (28, 1),
     ("bias+gelu+dropout+residual, gradient", "float32"): (25, 1),
     ("bias+gelu+dropout+residual, gradient", "bfloat16"): (30, 1),
-    # With what follows it is fused as it is: four blocks for four elements, and 54 without noise.
+    # Fused without sharing blocks: four blocks for four elements, and 54 without noise.
     ("ragged bias+gelu+dropout+residual", "float32"): (145, 2),
     ("bias+gelu+gaussian_noise+residual", "float32"): (55, 1),
     ("bias+gelu+gaussian_noise+residual", "bfloat16"): (57, 1),
@@ -50,7 +50,7 @@ SMALL_KERNELS = {  # XLA on A100 hoists rounds that only know the key, for some 
     ("a100", "gaussian_noise, a key per example", (1024, 1024)): 2,
     ("a100", "masked_gaussian_noise, a key per example", (1024, 1024)): 2,
 }
-# Here XLA on H100 finds it cheaper to compute the mask in a kernel of its own, a byte an element.
+# Here XLA for H100 computes the mask in a separate kernel, one byte per element.
 KEEPS_MASK = ("h100", "bias+gelu+dropout+residual, gradient", "float32")
 
 
@@ -75,7 +75,9 @@ def test_every_function_is_within_its_budget(rows: list[dict], device: str):
         kept = (device, *of(row)) == KEEPS_MASK
         assert row["kernels"] <= kernels + more + kept, row
         assert row["spilled"] == 0, row
-        assert row["temporary"] <= 0.01 + kept, row  # a threshold, what A100 hoists; no array's
+        assert row["temporary"] <= 0.01 + kept, (
+            row
+        )  # a threshold, what is hoisted for A100; no array
 
 
 @pytest.mark.parametrize("device", ["h100", "a100"])
@@ -92,15 +94,15 @@ def test_loads_and_stores_are_of_four_elements(rows: list[dict], device: str):
 @pytest.mark.parametrize(
     ("device", "budgets"),
     [
-        # Above one device's 27: a shard's first element is loaded, and added to each thread's.
+        # Above the 27 of one device: the start of the shard is loaded and added in each thread.
         ("h100", {(4096, 1024): 31, (32, 197, 768): 31}),
-        # XLA on A100 computes rounds that do not know the key in kernels of their own, for the
-        # second shape; after that nothing tells which elements share a block.
+        # For the second shape XLA for A100 computes rounds that do not need the key in separate
+        # kernels, and then cannot see which elements share a block.
         ("a100", {(4096, 1024): 31, (32, 197, 768): 72}),
     ],
 )
 def test_four_devices_share_blocks_as_one_does(rows: list[dict], device: str, budgets: dict):
-    """The compiler cuts x; a shard's first element, which it loads, must not hide the blocks."""
+    """The compiler shards x; the loaded start of a shard must not prevent sharing blocks."""
     cut = [
         r for r in rows if r["case"] == "dropout, four devices" and r["suite"] == f"aot {device}"
     ]
@@ -116,7 +118,7 @@ def test_every_row_of_the_xla_form_has_a_budget(rows: list[dict]):
 
 
 def test_the_report_would_show_a_slower_generator(rows: list[dict]):
-    """Flax's Dropout, by the same reckoning: 85 instructions an element, in three kernels."""
+    """Flax's Dropout takes 85 instructions per element by the same count, in three kernels."""
     own = [row for row in rows if of(row) == ("flax.linen.Dropout, threefry2x32", "float32")]
     assert len(own) == 2  # devices
     for row in own:
@@ -125,7 +127,7 @@ def test_the_report_would_show_a_slower_generator(rows: list[dict]):
 
 
 def test_keys_of_ours_give_flaxs_dropout_the_fewest_instructions(rows: list[dict]):
-    """Four elements share a block there as well; the layer's fold_in is a small kernel before."""
+    """Four elements share a block there as well; the layer's fold_in is a small kernel first."""
     found = {
         (row["suite"], row["case"].removeprefix("flax.linen.Dropout, ")): row
         for row in rows
@@ -139,5 +141,5 @@ def test_keys_of_ours_give_flaxs_dropout_the_fewest_instructions(rows: list[dict
         for impl, least in (("threefry2x32", 2.5), ("philox2x32", 1.4), ("philox4x32", 2)):
             other = found[f"aot {device}", impl]
             assert other["instructions"] >= least * ours["instructions"], other
-        # Its largest kernel has few, but its bits go through memory.
+        # Its largest kernel has few instructions, but the bits go through memory.
         assert found[f"aot {device}", "rbg"]["temporary"] >= 4

@@ -1,6 +1,6 @@
 """The PTX that XLA and Mosaic emit for H100, executed on the CPU, against the reference.
 
-Words, masks, uniforms and dropout bit for bit; what has logarithms and roots within ulps.
+Words, masks, uniforms and dropout are compared bit for bit, kinds with logarithms or roots in ulps.
 """
 
 import json
@@ -32,7 +32,7 @@ def records(run: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -
 
 
 def executed(record: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """What the kernel writes, in the dtype that it stores, and what it was given."""
+    """Runs a kernel; returns the result in the dtype stored, and the operands."""
     size = math.prod((record["keys"] or 1, *record["shape"]))
     dtype = jnp.dtype("uint8" if record["result"] == "bool" else record["result"])
     x = np.random.default_rng(1).normal(size=size).astype(jnp.dtype(record["dtype"]))
@@ -52,7 +52,7 @@ def executed(record: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def keys_of(record: dict) -> list[tuple[int, ...]]:
-    """One, or one for each example."""
+    """Returns the words of the key, or of one key per example."""
     return [(KEY[0], KEY[1] + example, *KEY[2:]) for example in range(record["keys"] or 1)]
 
 
@@ -65,7 +65,7 @@ def noise(kind: str, key: tuple[int, ...], i: np.ndarray) -> np.ndarray:
 
 
 def expected(record: dict, given: dict[str, np.ndarray]) -> np.ndarray:
-    """y by the reference, in float64 where the kernel rounds on its way."""
+    """Returns y of the reference, in float64 where the kernel rounds intermediate results."""
     whole = record["global_shape"] or record["shape"]
     strides = [math.prod(whole[axis + 1 :]) for axis in range(len(whole))]
     places = np.indices(record["shape"], np.uint64)
@@ -106,7 +106,7 @@ def test_every_program_writes_what_the_reference_says(records: list[dict]):
 
 
 def test_a_wrong_constant_would_be_seen(records: list[dict]):
-    """One multiplier of the generator, one bit of it."""
+    """Planted: one bit of one multiplier of the generator."""
     record = next(r for r in records if (r["backend"], r["kind"]) == ("mosaic_gpu", "bits"))
     assert "-766435501" in record["ptx"]
     planted = {**record, "ptx": record["ptx"].replace("-766435501", "-766435503")}

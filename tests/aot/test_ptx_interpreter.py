@@ -1,4 +1,4 @@
-"""The interpreter of PTX does what PTX says: small kernels, written here."""
+"""The PTX interpreter follows the PTX specification, on small kernels written here."""
 
 from fractions import Fraction
 
@@ -31,21 +31,21 @@ STORE = "st.global.b32 	[%rd7], %r9;"
 
 
 def applied(body: str, words: np.ndarray, dtype=np.uint32, after: str = STORE) -> np.ndarray:
-    """The body from %r2, a word of each of 32 threads, to %r9."""
+    """Runs the body in 32 threads, from a word each in %r2; returns %r9."""
     source = f"{HEAD}	ld.global.b32 	%r2, [%rd6];\n{body}\n{after}{TAIL}"
     given = np.resize(words, 32).astype(words.dtype)
     return ptx.run(source, [given, np.zeros(32, dtype)], 1)[1]
 
 
 def nearest(exact: Fraction) -> np.float32:
-    """Of the neighbours in float32, the one that is nearest, or whose last bit is 0."""
+    """Rounds to the nearest float32, ties to even."""
     guess = np.float32(float(exact))
     around = [np.nextafter(guess, np.float32(to)) for to in (-np.inf, np.inf)] + [guess]
     return min(around, key=lambda v: (abs(Fraction(float(v)) - exact), int(v.view(np.uint32)) & 1))
 
 
 def test_a_fused_product_is_rounded_once():
-    """Products within a hair of the middle between two float32, where rounding twice goes wrong."""
+    """Products very close to the midpoint of two float32, where rounding twice is wrong."""
     a = np.float32(1 + 2**-12)
     tiny = np.array([2**-60, -(2**-60), 0, 2**-24, -(2**-24), 1.5], np.float32)
     square = Fraction(float(a)) ** 2
@@ -59,7 +59,7 @@ def test_a_fused_product_is_rounded_once():
     ("body", "expected"),
     [
         ("shf.l.wrap.b32 	%r9, %r2, %r2, 16;", lambda w: w << 16 & 0xFFFFFFFF | w >> 16),
-        ("shr.u32 	%r9, %r2, 40;", lambda w: 0 * w),  # amounts end at the width
+        ("shr.u32 	%r9, %r2, 40;", lambda w: 0 * w),  # amounts are clamped to the width
         ("shr.s32 	%r9, %r2, 40;", lambda w: (w >> 31) * 0xFFFFFFFF),
         ("prmt.b32 	%r9, %r2, 0, 0x4321U;", lambda w: w >> 8),
         ("mul.wide.u32 	%rd8, %r2, -766435501;\n	shr.u64 %rd9, %rd8, 32;\n"

@@ -1,4 +1,4 @@
-"""The results in the repository are of the cases that are compiled now, and say what is missed."""
+"""The stored results cover the current cases, and goals.md says which goals are missed."""
 
 import pathlib
 from typing import Any
@@ -23,7 +23,7 @@ def test_it_has_a_record_for_each_case_and_device():
     }
     compiled = results.of(records(), "compiled")
     found = {(r["suite"], r["case"], tuple(r["shape"]), r["dtype"]) for r in compiled}
-    if jax.__version_info__ < (0, 12):  # whose Mosaic GPU compiles no normals
+    if jax.__version_info__ < (0, 12):  # Mosaic GPU compiles normals from jax 0.12 on
         found = {row for row in found if "gaussian" not in row[1] or "mosaic_gpu" not in row[1]}
     assert found == expected
 

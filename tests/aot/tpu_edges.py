@@ -1,4 +1,4 @@
-"""Compiles every kind of noise for a TPU, and the shapes and dtypes at the edges; prints each.
+"""Compiles every kind of noise for a TPU, and edge cases of shapes and dtypes; prints each.
 
 JAX_PLATFORMS=cpu PYTHONPATH=… python tests/aot/tpu_edges.py v5e
 """
@@ -13,8 +13,8 @@ from flaxnoise.backends.contract import Call, result
 from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
 from flaxnoise.stream.kinds import KINDS
 
-WIDE = 1 << 24  # rows of an array that needs indices of 64 bits
-EDGES = [  # kind, shape, dtype, whole shape of what this is a shard of
+WIDE = 1 << 24  # rows of an array that needs 64-bit indices
+EDGES = [  # kind, shape, dtype, shape of the global array
     *((kind, (64, 512), row.dtype, None) for kind, row in KINDS.items()),
     *(("masked_normal", (64, 512), dtype, None) for dtype in (jnp.bfloat16, jnp.float16)),
     ("keep", (3,), jnp.float32, None),

@@ -10,7 +10,7 @@ import flaxnoise
 from attention_cases import KEY, normal
 from flaxnoise.functional.attention import batched_attention
 
-# Sums of at most 8 products of numbers below 16, in another order.
+# Sums of at most 8 products of numbers below 16, in different order.
 SUMS = 8 * 16 * 2.0**-24
 
 
@@ -28,7 +28,7 @@ SUMS = 8 * 16 * 2.0**-24
 def test_as_flax_with_attention_dropout(batch, bias, mask, shared: bool):
     q, k, v = normal(*batch, 5, 3, 8), normal(*batch, 7, 3, 8, seed=1), normal(*batch, 7, 3, 8)
     bias = normal(*bias, seed=3)
-    # A number, as Flax's make_causal_mask has; every row sees the first key.
+    # A numeric mask, as from Flax's make_causal_mask; every query attends to the first key.
     mask = jnp.asarray(np.random.default_rng(4).random(mask) < 0.6, jnp.float32).at[..., 0].set(1)
     weights = flax.linen.dot_product_attention_weights(q, k, bias=bias, mask=mask)
     weights = flaxnoise.attention_dropout(KEY, weights, 0.3, broadcast_dropout=shared)

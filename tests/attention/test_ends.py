@@ -1,4 +1,4 @@
-"""Rates 0 and 1, traced and wrong rates, rows that see no key, sizes of 0 and 1: never NaN."""
+"""Rates 0 and 1, traced and wrong rates, fully masked rows, sizes of 0 and 1: never NaN."""
 
 import functools
 
@@ -16,7 +16,7 @@ BLOCKS = {"block_sizes": (4, 8)}
 
 @jax.jit
 def at_rate(rate: jax.Array, q=Q, k=K, v=V):
-    """The result and its gradients, at a traced rate."""
+    """Returns the result and its gradients at a traced rate."""
     y, pull = jax.vjp(
         lambda rate, *x: flaxnoise.dot_product_attention(KEY, *x, rate, **BLOCKS), rate, q, k, v
     )
@@ -40,7 +40,7 @@ def test_static_and_traced_rates_are_the_same():
     for rate in (1.0, 0.3):
         y, _, *gradients = at_rate(jnp.float32(rate))
         for own, expected in zip((y, *gradients), at_static_rate(rate), strict=True):
-            # Two programs: a compiler may fuse the multiplications of each sum of 11 or 9 terms.
+            # Two programs, in which the compiler may fuse the sums of 11 or 9 terms differently.
             np.testing.assert_allclose(own, expected, rtol=0, atol=11 * 2.0**-22)
 
 
@@ -64,7 +64,7 @@ def test_the_rate_has_no_gradient_and_wrong_traced_rates_count_as_the_nearest():
             np.testing.assert_array_equal(own, expected)
 
 
-# Each hides all keys from row 4 of example 1, and leaves some to every other row.
+# Each masks all keys for row 4 of example 1, and leaves some for every other row.
 _SEEN = np.ones((2, 1, 9, 11), bool)
 _SEEN[1, 0, 4] = False
 BLIND = {
@@ -98,7 +98,7 @@ def test_a_row_that_sees_no_key_is_zero_without_gradient(how: str, rate: float):
     assert np.all(lse[1, 4] == -np.inf)
     assert np.isfinite(lse).sum() == lse.size - 4
     assert all(np.isfinite(x).all() for x in (y, dq, dk, dv))
-    # Its key and query take part nowhere.
+    # The masked key and query contribute nothing.
     other = with_gradients(Q.at[1, 4].set(100.0), K, V)[0]
     np.testing.assert_array_equal(y, other)
 

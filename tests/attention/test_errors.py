@@ -1,4 +1,4 @@
-"""Each mistake has one text, whose beginning names the function and the argument."""
+"""Each wrong argument has one error message, which begins with the function and the argument."""
 
 import functools
 

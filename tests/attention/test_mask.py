@@ -18,7 +18,7 @@ P = jax.sharding.PartitionSpec
 
 
 def weights(key, sizes, rate, **options) -> tuple[jax.Array, jax.Array]:
-    """The weights [B, N, T, S] of the forward and of the backward pass."""
+    """Returns the weights [B, N, T, S] of the forward and of the backward pass."""
     b, t, s, n, k = sizes
     q, keys = jnp.zeros((b, t, n, 1)), jnp.zeros((b, s, k, 1))
     identity = jnp.broadcast_to(jnp.eye(s)[:, None], (b, s, k, s))
@@ -28,7 +28,7 @@ def weights(key, sizes, rate, **options) -> tuple[jax.Array, jax.Array]:
         return flaxnoise.dot_product_attention(key, q, keys, values, rate, **options)
 
     y = of_values(identity)
-    # One head of queries at a time: those of a group add up in the gradient of their values.
+    # One query head at a time, since those of a group are summed in the gradient of the values.
     ys, pull = jax.vjp(of_values, jnp.zeros((b, s, k, t)))
     backward = [
         pull(jnp.where(jnp.arange(n)[:, None] == head, dy, 0).astype(ys.dtype))[0][
@@ -73,7 +73,7 @@ def test_shared_mask():
 
 @pytest.mark.parametrize("rate", [2.0**-14, 0.9, 1 - 2.0**-14])
 def test_mask_of_rare_rates(rate: float):
-    """Rates whose thresholds look at the low bits; zeros where nothing is kept are right, too."""
+    """Rates whose thresholds depend on the low bits; all zeros is right if nothing is kept."""
     sizes = (1, 130, 700, 1, 1)
     expected = flaxnoise.random.keep_mask(KEY, (1, 1, 130, 700), rate)
     forward, _ = weights(KEY, sizes, rate, block_sizes=(64, 512))
@@ -85,7 +85,7 @@ def test_mask_of_rare_rates(rate: float):
 @pytest.mark.parametrize("backend", ["cpu", "xla"])
 @pytest.mark.parametrize("s", [12, 10])
 def test_mask_beyond_2_to_32(backend: str, s: int):
-    """A shard of keys far behind in a long sequence: indices of 64 bits, aligned and not."""
+    """A shard of keys late in a long sequence: 64-bit indices, aligned and not."""
     shards, index, b, t, n = 1 << 27, (1 << 27) - 3, 1, 5, 2
     rows = np.arange(b * n * t, dtype=np.uint64).reshape(b, n, t, 1)
     i = rows * np.uint64(s * shards) + np.uint64(s * index) + np.arange(s, dtype=np.uint64)

@@ -1,4 +1,4 @@
-"""No array of queries × keys exists, and tiles that nobody sees are never computed."""
+"""No array of queries × keys is materialised, and fully masked tiles are not computed."""
 
 import math
 import re
@@ -34,7 +34,7 @@ OPTIONS = {
 
 
 def largest(compiled: jax.stages.Compiled) -> int:
-    """Elements of the largest array that any instruction of a program has."""
+    """Returns the number of elements of the largest array in a program."""
     shapes = re.findall(r"\b(?:pred|bf16|[fsu]\d+)\[([\d,]+)\]", compiled.as_text())
     return max(math.prod(map(int, shape.split(","))) for shape in shapes)
 
@@ -57,7 +57,7 @@ def test_no_array_of_queries_by_keys(name: str, rate: float):
 
     program = compiled(gradient(attention), Q, Q, Q)
     assert largest(program) <= LENGTH**2 / 32
-    # A tile, a few copies of it and of the arrays: far from the 256 MiB of one array of weights.
+    # A few copies of a tile and of the arrays, far below the 256 MiB of one array of weights.
     assert program.memory_analysis().temp_size_in_bytes < 48 * 2**20
 
 
@@ -67,7 +67,7 @@ def test_the_measure_sees_weights_that_are_held():
 
 
 def test_what_a_gradient_saves():
-    """The arguments, the result and one number a row, whatever the tiles are."""
+    """The arguments, the result and one number per row, for tiles of any size."""
 
     def attention(q, k, v):
         return flaxnoise.dot_product_attention(KEY, q, k, v, 0.3, block_sizes=(4, 8))
@@ -92,7 +92,7 @@ def test_what_a_gradient_saves():
     ids=str,
 )
 def test_tiles_that_nobody_sees_are_not_computed(options, rows, unseen):
-    """NaN there would reach the results as 0·NaN, as it does where the weights are held."""
+    """NaN there would reach the results as 0·NaN, as it does with materialised weights."""
     x = normal(1, 64, 2, 8)
     hidden = x.at[:, unseen].set(jnp.nan)
 
@@ -122,7 +122,7 @@ def test_memory_grows_with_the_length():
 
 
 def test_blocks_follow_the_platform():
-    """On an accelerator a tile is worth its launches; on CPU it fits the caches."""
+    """On an accelerator tiles are large, as each costs launches; on CPU they fit the caches."""
 
     def attention(q):
         return flaxnoise.dot_product_attention(KEY, q, q, q, 0.3)

@@ -15,7 +15,7 @@ P = PartitionSpec
 Q, K, V = normal(4, 24, 8, 8), normal(4, 24, 4, 8, seed=1), normal(4, 24, 4, 6, seed=2)
 DY = normal(4, 24, 8, 6, seed=3)
 LENGTHS = jnp.asarray([24, 5, 17, 1])
-# Sums of up to 24·2 products of numbers below 16, in another order.
+# Sums of up to 24·2 products of numbers below 16, in different order.
 SUMS = 48 * 16 * 2.0**-24
 BLOCKS = {"block_sizes": (8, 12)}
 
@@ -46,7 +46,7 @@ def assert_expected(results, tolerance=SUMS):
 @pytest.mark.parametrize("spec", [("a", None, "b"), (("a", "b"),), (None, None, "b")], ids=str)
 @both_kinds
 def test_batch_and_heads_without_communication(kind, spec):
-    """With a dropout mask that starts where the shard does."""
+    """The dropout mask begins at the start of the shard."""
     where = mesh(kind, a=2, b=2 if spec == (("a", "b"),) else 4)
     arrays = [put(x, where, *spec) for x in (Q, K, V, DY)]
     with jax.set_mesh(where):
@@ -59,7 +59,7 @@ def test_batch_and_heads_without_communication(kind, spec):
 
 @both_kinds
 def test_queries_sharded_along_the_sequence(kind):
-    """As context parallelism has it: every device has all keys."""
+    """As in context parallelism, every device has all keys."""
     where = mesh(kind, a=2, b=4)
     q, dy = (put(x, where, "a", "b") for x in (Q, DY))
     k, v = (put(x, where, "a") for x in (K, V))
@@ -100,10 +100,9 @@ def test_local_shard_gives_each_device_its_part_of_the_mask(check_vma: bool, sha
 
 
 def ring(q, k, v, axis: str):
-    """Attention over a sequence that is sharded along a mesh axis, keys and values going round.
+    """Ring attention over a sequence that is sharded along a mesh axis.
 
-    Each turn adds the keys of one device; the parts are joined by the logarithms of their
-    denominators.
+    Each step adds the keys of one device; partial results are combined by their log-sum-exp.
     """
     me, devices = lax.axis_index(axis), lax.axis_size(axis)
     passed_on = [(i, (i + 1) % devices) for i in range(devices)]
@@ -127,7 +126,7 @@ def ring(q, k, v, axis: str):
             total, lse = part, own
         else:
             joined = jnp.logaddexp(lse, own)
-            # Where no key was seen so far, both are −inf and their difference is no number.
+            # Where no key was visible so far, both are −inf and their difference is NaN.
             mine, theirs = (
                 jnp.where(jnp.isinf(x), 0, jnp.exp(jnp.where(jnp.isinf(x), 0, x) - joined))
                 for x in (lse, own)

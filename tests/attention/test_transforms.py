@@ -1,6 +1,6 @@
-"""Every transform, of several tiles each way: as that of attention that holds its weights.
+"""Every transform over several tiles in each dimension, against attention that holds its weights.
 
-Tolerances: the two are sums of at most 20 products, of numbers below 16, in another order.
+Tolerances: both are sums of at most 20 products of numbers below 16, in different order.
 """
 
 import jax
@@ -25,7 +25,7 @@ def ours(q, k, v, bias, key=KEY, rate=0.3):
 
 
 def held(q, k, v, bias, key=KEY, rate=0.3):
-    """The weights as an array."""
+    """Attention with materialised weights."""
     k, v = (jnp.repeat(x, 2, axis=-2) for x in (k, v))
     s = jnp.einsum("btnd,bsnd->bnts", q, k) * q.shape[-1] ** -0.5 + bias
     s = jnp.where(jnp.tril(jnp.ones(s.shape[-2:], bool)), s, -1e30)
@@ -38,7 +38,7 @@ def loss(function):
 
 
 def both(program, *arguments):
-    """A program of ours and of the reference, compared."""
+    """Compares a program on our attention and on the reference."""
     a, b = (jax.jit(program(function))(*arguments) for function in (ours, held))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=SUMS, atol=SUMS), a, b)
     return a
@@ -53,7 +53,7 @@ def test_forward_and_reverse_mode_agree():
     _, tangent = jax.jvp(ours, ARRAYS, MOVED)
     pulled = jax.vjp(ours, *ARRAYS)[1](dy)
     along = sum(float((own * dx).sum()) for own, dx in zip(pulled, MOVED, strict=True))
-    # Both are sums of 432 products of dy and of what they have in common.
+    # Both are sums of 432 products of dy and the same values.
     assert abs(float((tangent * dy).sum()) - along) <= 432 * SUMS
 
 

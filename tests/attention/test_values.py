@@ -1,4 +1,4 @@
-"""Values and gradients are those of softmax, attention_dropout and a weighted sum."""
+"""Values and gradients equal those of softmax, attention_dropout and a weighted sum."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import pytest
 from attention_cases import KEY, Attention, normal
 
 BF16, F16 = jnp.bfloat16, jnp.float16
-# Ends of segments and of sequences fall inside of tiles; no length is a multiple of a block.
+# Segments and sequences end inside tiles; no length is a multiple of a block.
 SEGMENTS = (
     jnp.asarray([[0] * 20 + [1] * 13, [0] * 5 + [2] * 28]),
     jnp.asarray([[0] * 9 + [1] * 36, [0] * 30 + [2] * 15]),
@@ -20,7 +20,7 @@ LENGTHS = {
 MASK = jnp.asarray(np.random.default_rng(5).random((2, 1, 33, 45)) < 0.6)
 ROWS = jnp.asarray(np.random.default_rng(6).random((1, 4, 33, 1)) < 0.8)
 
-# Every pair of options that can meet is in some row.
+# Every pair of compatible options is in some row.
 CASES = {
     "plain": Attention(),
     "one_tile": Attention(blocks=None, options={"bias": (1, 4, 33, 45), "mask": MASK}),
@@ -55,7 +55,7 @@ CASES = {
 
 
 def with_gradients(function, cotangents, *arrays):
-    """(y, lse), and the gradients of all arrays; a −inf in lse passes none back."""
+    """Returns (y, lse) and the gradients of all arrays; a −inf in lse has no gradient."""
     (y, lse), pull = jax.vjp(function, *arrays)
     dy, dlse = cotangents
     return y, lse, *pull((dy.astype(y.dtype), jnp.where(jnp.isinf(lse), 0, dlse.astype(lse.dtype))))
@@ -63,11 +63,11 @@ def with_gradients(function, cotangents, *arrays):
 
 @pytest.mark.parametrize("name", CASES)
 def test_values_and_gradients(name: str):
-    """Within the roundings of sums in any order.
+    """Tolerances allow sums in any order.
 
-    An element is a sum of at most max(T·G, S) products of numbers, each a sum of D: in float32, in
-    any order, at most as many roundings as terms. In 16 bits weights, their gradients and the
-    results are rounded besides, which makes four roundings to that dtype.
+    An element is a sum of at most max(T·G, S) products, each factor a sum of D terms; in float32
+    its error is at most as many roundings as terms. With 16-bit arrays the weights, their gradients
+    and the results are rounded too: four roundings to that dtype.
     """
     case = CASES[name]
     arrays = case.arrays()

@@ -1,4 +1,4 @@
-"""What the suites need: a GPU that programs are said to be for, and the C++ kernel."""
+"""Fixtures of the suites: the GPU that programs are lowered for, and the C++ kernel."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def _hopper_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def needs_kernel(request: pytest.FixtureRequest) -> None:
-    """Skips what compares with the C++ kernel where it is not built."""
+    """Skips tests that compare with the C++ kernel if it is not built."""
     own = getattr(request.node, "callspec", None)
     missing = cpu_library.missing()
     if missing is not None and (own is None or own.params.get("name") == "cpu"):

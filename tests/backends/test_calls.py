@@ -1,4 +1,4 @@
-"""Every backend computes the formula as the reference says, on calls that hypothesis draws."""
+"""Every backend agrees with the reference on calls drawn by hypothesis."""
 
 import pytest
 

@@ -7,7 +7,7 @@ import pytest
 Records = list[dict[str, Any]]
 SQUARE, STEP = [1024, 1024], [8, 128]
 STEADY = [1.0, 0.98, 1.01, 0.99, 1.02, 1.0, 0.97, 1.03, 1.0, 1.01]
-# Work, library, variant and milliseconds of a call, all in a suite's row.
+# Work, library, variant and milliseconds per call; all are in the same row of a suite.
 LAYERS = (
     ("dropout", "flaxnoise", "cpu", 2.0),
     ("gaussian_noise", "flaxnoise", "cpu", 4.0),
@@ -21,7 +21,7 @@ MODEL = (("none", "", 100.0), ("flax.linen", "threefry2x32", 140.0), ("flaxnoise
 
 @pytest.fixture
 def made_up() -> Records:
-    """A results file of the suites layers and models, from a quiet machine and a clean commit."""
+    """Results of the suites layers and models, from an idle machine and a clean commit."""
     records: Records = []
     for suite, threads in (("layers", 2), ("layers", 1), ("models", 2)):
         row = 0

@@ -13,7 +13,7 @@ SETTING = Setting((1, 512, attention.HEADS, attention.SIZE), direction="gradient
 
 
 def rows_of(mask: np.ndarray | None, rate: float) -> list[np.ndarray]:
-    """y and dq of the rows that are checked, with the rate that the scale is of."""
+    """Returns y and dq of the rows that are checked; ``rate`` gives the scale."""
     q, k, v, dy = (x[0, :, 0].astype(np.float64) for x in attention.inputs(SETTING))
     scores = q[: attention.ROWS] @ k.T / attention.SIZE**0.5
     w = np.exp(scores)
@@ -47,7 +47,7 @@ def test_right_results_pass():
         (MASKS[1], attention.RATE, MASKS[0], "y is off"),  # another mask
         (MASKS[0], 0.0, MASKS[0], "y is off"),  # not scaled
         (None, 0.0, None, "the variance"),  # no dropout
-        (MASKS[0] & MASKS[1], 2 * attention.RATE, None, "the variance"),  # more of it
+        (MASKS[0] & MASKS[1], 2 * attention.RATE, None, "the variance"),  # a higher rate
     ],
     ids=["another_mask", "not_scaled", "no_dropout", "another_rate"],
 )
@@ -102,4 +102,7 @@ def test_the_picture_has_every_contender(tmp_path: Path):
     assert (tmp_path / "bench_attention.png").read_bytes().startswith(b"\x89PNG")
     time, memory = plot.attention(records[1:], run).axes
     shown = [len(axes.get_legend().get_texts()) for axes in (time, memory)]
-    assert shown == [len(names) + 1, len(names)]  # with the line of the square; torch has no memory
+    assert shown == [
+        len(names) + 1,
+        len(names),
+    ]  # plus the line of length²; torch has no memory facts

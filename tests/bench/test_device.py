@@ -1,4 +1,4 @@
-"""bench/device.py on the CPU, at small sizes: its exact check, and what it writes."""
+"""bench/device.py on the CPU at small sizes: its exact check and its output."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from bench.measure import Setting
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """Arguments of a run in seconds."""
+    """Command-line arguments of a run that takes seconds."""
     monkeypatch.setattr(device, "SHAPES", ((33, 129),))
     monkeypatch.setattr(device, "LARGE", ())
     table = ((Setting((64, 64)), ("scale", "dropout")),)
@@ -28,7 +28,7 @@ def test_a_right_backend_passes_the_check(name: str, capsys):
 
 
 def test_one_wrong_bit_is_reported_and_nothing_is_timed(small: list[str], monkeypatch, capsys):
-    """The reference is what is wrong here, in its last element."""
+    """The last element of the reference is changed."""
 
     def wrong(right, change):
         def function(*arguments):
@@ -76,7 +76,7 @@ def test_a_backend_that_cannot_serve_is_named_with_its_reason(monkeypatch):
 def test_a_kind_that_a_backend_refuses_is_named_and_the_rest_is_timed(
     small: list[str], monkeypatch, capsys
 ):
-    """As Mosaic GPU of jax before 0.12 does normals."""
+    """Like Mosaic GPU, which refuses normals in jax before 0.12."""
 
     def refused(key, x):
         raise NotImplementedError("it has no normals")

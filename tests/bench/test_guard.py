@@ -1,4 +1,4 @@
-"""Counted instructions: read from callgrind's files, compared, and really counted where it is."""
+"""Instruction counts: read from callgrind's files, compared, and counted with valgrind."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import pytest
 
 from bench import guard
 
-# The head and the end of a file that callgrind 3.19 wrote for the driver.
+# The first and last lines of a file that callgrind 3.19 wrote for the driver.
 RECORDED = """# callgrind format
 version: 1
 creator: callgrind-3.19.0
@@ -110,5 +110,5 @@ def test_counts_do_not_depend_on_the_run(tmp_path: Path):
     works.append("gaussian_noise:float32:4096")
     one, same, twice, normal = guard.run(valgrind, driver, target, works, tmp_path)
     assert one == same
-    assert 1.8 < twice / one < 2.0  # less than twice, as a call has a share of its own
+    assert 1.8 < twice / one < 2.0  # less than twice, as a call has a fixed cost
     assert normal > 2 * one

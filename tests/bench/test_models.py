@@ -1,4 +1,4 @@
-"""Whole models: each variant draws the noise it says, and learns."""
+"""Whole models: each variant draws the noise that its name says, and learns."""
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ KEY = jax.random.key(0)
 
 
 def primitives(jaxpr) -> list[str]:
-    """Of a program and the programs in it."""
+    """Returns the names of the primitives of a jaxpr and of those nested in it."""
     names = []
     for equation in jaxpr.eqns:
         names.append(equation.primitive.name)
@@ -30,7 +30,7 @@ def test_each_library_draws_its_own_noise(make, dropouts: int):
         found[library] = (names.count("flaxnoise_affine"), names.count("random_bits"))
     assert found["none"] == (0, 0)
     assert found["flax.linen"] == (0, dropouts)
-    # Once forward, once backward: nothing is kept.
+    # Drawn once forward and once backward: nothing is saved.
     assert found["flaxnoise"] == (2 * dropouts, 0)
 
 

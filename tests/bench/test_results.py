@@ -29,7 +29,7 @@ def test_the_interval_holds_the_median_of_any_distribution_at_95_percent(count: 
 
 
 def test_ratios_of_one_round_are_compared_where_rounds_are_shared():
-    """The machine slows both sides down; the ratio stays what it is."""
+    """If the machine slows both down, the ratio stays the same."""
     a, b = [2 * value for value in WIDE], WIDE
     assert ratio(a, b, paired=True) == (2, 2, 2)
     apart = ratio(a, b, paired=False)

@@ -1,4 +1,4 @@
-"""The command: what it writes, and how it ends where something is wrong."""
+"""The command line: what it writes, and how it exits on a wrong result."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ def test_the_command_prints_tables_and_writes_results(tmp_path: Path):
     assert (run["suite"], run["threads"]) == ("layers", 1)
     assert run["load"] >= 0
     assert run["device"] in ran.stdout
-    # The limits are timed whatever else is.
+    # The memory limits are timed in any case.
     assert {record["work"] for record in results.of(records)} == {"copy", "scale"}
     assert all(record["suite"] == "layers" for record in records)
     for record in results.of(records, "missing"):

@@ -1,4 +1,4 @@
-"""Each function has its contenders and its expectation under its name; each baseline is named."""
+"""Each function has a contender and an expectation under its name, and so has each baseline."""
 
 import inspect
 import sys
@@ -12,15 +12,15 @@ from bench.measure import Contender
 from cases import CASES
 from structured_cases import STRUCTURED
 
-# Functions that draw nothing, and dimensions of a function whose other dimension is timed.
+# Functions that draw nothing, and variants of a function that is timed in another dimension.
 NOT_TIMED = {
     "concrete_dropout_penalty",
     "variational_dropout_kl",
     "linear_rates",
     "drop_block_1d",
     "drop_block_3d",
-    "residual_drop_path",  # what it computes is a whole branch
-    "dot_product_attention",  # has a suite of its own
+    "residual_drop_path",  # its time is that of the branch
+    "dot_product_attention",  # has its own suite
 }
 OPTIONAL = ("flax.linen", "flax.nnx", "optax", "keras", "equinox", "haiku", "torch", "numpy")
 PLATFORM = "cpu"
@@ -35,7 +35,7 @@ def rows(table) -> list[tuple[str, str]]:
     dict.fromkeys([*(c.name for c in CASES), *(s.function.__name__ for s in STRUCTURED)]),
 )
 def test_a_case_is_looked_up_by_its_name(name: str):
-    """One table of cases: benchmarks, expectations and layers have its names."""
+    """Benchmarks, expectations and layers use the names of the table of cases."""
     assert name in contenders.OURS
     assert name in EXPECTATIONS
     assert (name, "forward") in rows(suites.LAYERS)

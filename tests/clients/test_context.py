@@ -1,4 +1,4 @@
-"""What is replaced stays inside the call: threads, nesting, errors; and what the report says."""
+"""replace_dropout only has an effect inside the call (threads, nesting, errors), and its report."""
 
 import threading
 import warnings
@@ -34,7 +34,7 @@ def attend(x, rate=0.3):
 
 
 def state() -> tuple[object, ...]:
-    """All that the context touches in Flax."""
+    """Returns everything that the context changes in Flax."""
     modules: tuple[Any, ...] = (linen_attention, nnx_attention)
     return *(module.random for module in modules), nnx.Dropout.__call__
 
@@ -96,7 +96,7 @@ def test_a_name_that_flax_no_longer_has_leaves_its_attention_alone(monkeypatch):
 
 
 class Own(nn.Module):
-    """Flax's dropout, and some of its own."""
+    """A module with Flax's dropout and ours."""
 
     @nn.compact
     def __call__(self, x, train=True):
@@ -104,7 +104,7 @@ class Own(nn.Module):
         if train:
             keep = jax.random.bernoulli(self.make_rng("dropout"), 0.9, x.shape)
             x = jnp.where(keep, x, 0) + jax.random.normal(self.make_rng("dropout"), x.shape)
-            x = flaxnoise.dropout(self.make_rng("dropout"), x, 0.3)  # replaces nothing
+            x = flaxnoise.dropout(self.make_rng("dropout"), x, 0.3)  # nothing to replace
         return x
 
 
@@ -137,7 +137,7 @@ def test_it_warns_where_there_is_no_dropout_and_only_there():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for _ in range(2):
-            replace_dropout(step)(X)  # the second time, jit has it in its cache
+            replace_dropout(step)(X)  # the second call hits jit's cache
         replace_dropout(Own().apply)({}, X, False)
         layer = flaxnoise.nnx.replace_dropout(nnx.Dropout(0.3, rngs=nnx.Rngs(0)))
         flaxnoise.nnx.replace_dropout(layer)
@@ -197,5 +197,5 @@ def test_long_sequences_drop_the_same_weights_without_forming_them(ours, theirs)
 
     (draw,) = {draw.function for draw in flaxnoise.dropouts(attend, q)}
     assert draw == "dot_product_attention"
-    # Sums over the length, in another order, of weights that add up to about 1 by values below 4.
+    # Sums over the length in different order: weights that sum to about 1, times values below 4.
     np.testing.assert_allclose(attend(q), expected, rtol=0, atol=length * 2.0**-22)

@@ -1,4 +1,4 @@
-"""Linen models that use Flax as published ones do: all of their dropout becomes ours."""
+"""Linen models that use Flax like published models: all of their dropout is replaced."""
 
 import functools
 import pickle
@@ -22,7 +22,7 @@ RATE = 0.3
 
 
 class AttentionWeights(nn.Module):
-    """Computes weights by Flax's function and multiplies them itself, as BERT does."""
+    """Computes weights with Flax's function and applies them itself, like BERT."""
 
     dropout: type = nn.Dropout
     shared: bool = False
@@ -45,7 +45,7 @@ class AttentionWeights(nn.Module):
 
 
 class AttentionFunction(nn.Module):
-    """Calls the whole function, by a name of its own."""
+    """Calls Flax's attention function under an imported name."""
 
     @nn.compact
     def __call__(self, x, deterministic=False):
@@ -58,7 +58,7 @@ class AttentionFunction(nn.Module):
 
 
 class PartialAttention(nn.Module):
-    """Hands Flax's attention to Flax's layer with an argument of its own."""
+    """Passes Flax's attention function to Flax's layer as a partial with another argument."""
 
     @nn.compact
     def __call__(self, x, deterministic=False):
@@ -68,11 +68,11 @@ class PartialAttention(nn.Module):
 
 
 class Kept(nn.Dropout):
-    """A subclass that keeps __call__."""
+    """A subclass that inherits __call__."""
 
 
 class Louder(nn.Dropout):
-    """A subclass that builds on it."""
+    """A subclass whose __call__ calls that of the base class."""
 
     @nn.compact
     def __call__(self, inputs, deterministic=None, rng=None, gain=10.0):
@@ -107,7 +107,7 @@ class Deep(nn.Module):
 
 
 class Bridged(nn.Module):
-    """Dropout of nnx inside linen."""
+    """Dropout of nnx inside a linen model."""
 
     @nn.compact
     def __call__(self, x, deterministic=False):
@@ -115,7 +115,7 @@ class Bridged(nn.Module):
 
 
 class Scalars(nn.Module):
-    """Rates that are NumPy's."""
+    """Rates that are NumPy scalars."""
 
     @nn.compact
     def __call__(self, x, deterministic=False):
@@ -168,7 +168,7 @@ def test_under_jit_and_grad_as_outside(model):
     close = functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=2e-5)
     got = jax.jit(jax.value_and_grad(functools.partial(loss, ours)))(X)
     jax.tree.map(close, got, jax.value_and_grad(functools.partial(loss, ours))(X))
-    # Applied around the jitted function, before and after which Flax's program was compiled.
+    # replace_dropout wraps the jitted function; Flax's program is compiled before and after.
     step = jax.jit(functools.partial(loss, model.apply))
     theirs = step(X)
     close(flaxnoise.linen.replace_dropout(step)(X), got[0])
@@ -176,7 +176,7 @@ def test_under_jit_and_grad_as_outside(model):
 
 
 def jitted_model() -> nn.Module:
-    """Of a new class, so that nothing is in the caches."""
+    """Returns a model of a new class, so that nothing is cached."""
 
     @nn.jit
     class Jitted(nn.Module):
@@ -235,7 +235,7 @@ def test_attention_layers_of_long_sequences_hold_no_weights(partial: bool):
     options = {"dropout_rate": RATE, "broadcast_dropout": not partial, "deterministic": False}
     layer = nn.MultiHeadDotProductAttention(2, attention_fn=fn, **options)
     variables = layer.init({"params": KEY, "dropout": KEY}, x)
-    mask = jnp.arange(length)[None, None, :, None] > jnp.arange(length)  # a row sees nothing
+    mask = jnp.arange(length)[None, None, :, None] > jnp.arange(length)  # fully masked for one row
 
     def step(x):
         return layer.apply(variables, x, mask=mask, rngs=RNGS)
@@ -244,10 +244,10 @@ def test_attention_layers_of_long_sequences_hold_no_weights(partial: bool):
     tiled = jax.jit(ours).lower(x).compile().memory_analysis().temp_size_in_bytes
     whole = jax.jit(step).lower(x).compile().memory_analysis().temp_size_in_bytes
     assert tiled < whole / 2
-    # The same by Flax's function, whose weights our mask meets: sow asks for the weights.
+    # Flax's function with our mask on its weights: sowing needs the weights.
     sown = flaxnoise.linen.replace_dropout(layer.apply)
     y = sown(variables, x, mask=mask, rngs=RNGS, sow_weights=True, mutable="intermediates")[0]
-    # Sums over the length, in another order.
+    # Sums over the length, in different order.
     np.testing.assert_allclose(jax.jit(ours)(x), y, rtol=0, atol=length * 2.0**-24)
 
 

@@ -1,4 +1,4 @@
-"""Models of nnx that use Flax as published ones do: all of their dropout becomes ours."""
+"""nnx models that use Flax like published models: all of their dropout is replaced."""
 
 import functools
 import pickle
@@ -20,7 +20,7 @@ RATE = 0.3
 
 
 class Kept(nnx.Dropout):
-    """A subclass that keeps __call__ and adds an attribute."""
+    """A subclass that inherits __call__ and adds an attribute."""
 
     def __init__(self, rate, *, rngs):
         super().__init__(rate, rngs=rngs)
@@ -28,14 +28,14 @@ class Kept(nnx.Dropout):
 
 
 class Louder(nnx.Dropout):
-    """A subclass that builds on it."""
+    """A subclass whose __call__ calls that of the base class."""
 
     def __call__(self, inputs, **kwargs):
         return 10 * super().__call__(inputs, **kwargs)
 
 
 class OwnDropout(nnx.Dropout):
-    """A subclass that draws itself."""
+    """A subclass that draws by itself."""
 
     def __call__(self, inputs, *, deterministic=None, rngs=None):
         return inputs * jax.random.bernoulli(self.rngs(), 1 - self.rate, inputs.shape)

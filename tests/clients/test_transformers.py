@@ -1,4 +1,4 @@
-"""Flax models of Hugging Face transformers: all of their dropout becomes ours."""
+"""Flax models of Hugging Face transformers: all of their dropout is replaced."""
 
 import importlib.metadata
 import warnings
@@ -20,7 +20,7 @@ except importlib.metadata.PackageNotFoundError:
 pytestmark = [
     # Later versions have no Flax models.
     pytest.mark.skipif(not VERSION.startswith("4.5"), reason="no transformers 4.5x is installed"),
-    # What that package warns of at its import and in its calls is not ours.
+    # The package itself warns at import and in calls.
     pytest.mark.filterwarnings("default"),
 ]
 

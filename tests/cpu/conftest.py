@@ -21,7 +21,7 @@ def _library() -> None:
 
 @pytest.fixture(params=TARGETS)
 def simd(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Runs the test once for each target; the one in use before comes back."""
+    """Runs the test once for each target, then restores the previous one."""
     before = cpu_library.simd_target()
     cpu_library.use_simd_target(request.param)
     yield request.param

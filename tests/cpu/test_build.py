@@ -1,4 +1,4 @@
-"""Without a working compiler the package installs, serves by xla, and says what is missing."""
+"""Without a working compiler the package installs, uses xla, and says what is missing."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ with flaxnoise.backend("cpu"):
 
 
 def built_with_false(folder: Path, kernel: str) -> subprocess.CompletedProcess[str]:
-    """Of compilers that fail."""
+    """Builds the package with compilers that fail."""
     pytest.importorskip("scikit_build_core", reason="scikit-build-core is not installed")
     build = f"from scikit_build_core.build import build_wheel; build_wheel({str(folder)!r})"
     broken = {"CC": "/bin/false", "CXX": "/bin/false", "SKBUILD_BUILD_DIR": str(folder / "build")}
@@ -58,7 +58,7 @@ def test_the_wheel_of_a_broken_compiler_has_no_library(wheel: Path):
 
 
 def test_it_serves_by_xla_and_says_why(wheel: Path):
-    # Without site, whose .pth files would lead to the installation under test.
+    # Without the site module, whose .pth files would add the installation under test.
     site = wheel.parent / "site"
     zipfile.ZipFile(wheel).extractall(site)
     folders = [str(site), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]

@@ -1,4 +1,4 @@
-"""Which kernel runs: the compiled one on one CPU device, xla's own code where it may not."""
+"""Which kernel runs: the compiled one on a CPU device, xla where the compiled one is refused."""
 
 import importlib.util
 import os
@@ -49,7 +49,7 @@ def test_a_forced_xla_calls_no_kernel():
 
 @pytest.fixture
 def broken(monkeypatch):
-    """Loads the library anew after each change, as a process that starts with it would."""
+    """Reloads the library after each change, as a new process would."""
 
     def change(owner, name, value):
         monkeypatch.setattr(owner, name, value)
@@ -123,7 +123,7 @@ def test_a_library_that_xla_refuses(broken):
 
 
 def test_a_kind_that_the_library_lacks_is_refused_with_the_reason(monkeypatch):
-    """As one that has a row in the stream's table and no C++ yet: xla serves it."""
+    """Like a kind that has a row in the stream's table and no C++ yet: xla computes it."""
     fewer = {name: domain for name, domain in cpu_library.kinds().items() if name != "keep"}
     monkeypatch.setattr(cpu_library, "kinds", lambda: fewer)
     assert CALL not in lowered(lambda x: drop(x) + 3, X)

@@ -1,4 +1,4 @@
-"""Many calls at once share XLA's threads, end, and give the same noise."""
+"""Many concurrent calls share XLA's threads, terminate, and give the same noise."""
 
 import concurrent.futures
 

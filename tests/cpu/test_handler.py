@@ -1,4 +1,4 @@
-"""A wrong call is answered with an error that names handler, argument and value."""
+"""A wrong call of the handler returns an error that names handler, argument and value."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The kernel overwrites what is used up, never what somebody still reads."""
+"""The kernel overwrites buffers that are no longer used, never one that is still read."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def drop(x: jax.Array) -> jax.Array:
 
 
 def aliases(function, **options) -> list[bool]:
-    """For each call of the kernel, whether its result takes the place of an operand."""
+    """Returns for each call of the kernel whether its result aliases an operand."""
     text = jax.jit(function, **options).lower(X).as_text()
     calls = [line for line in text.splitlines() if f"@{cpu.TARGET}(" in line]
     assert calls
@@ -50,7 +50,7 @@ def test_arrays_that_are_read_again_keep_their_values():
         return h, drop(h), h + drop(h), flaxnoise.gaussian_noise(KEY, h, 0.1) - h
 
     h, dropped, added, noise = jax.jit(several)(X)
-    np.testing.assert_allclose(h, np.sin(np.asarray(X)), atol=1e-6)  # two libraries' sines
+    np.testing.assert_allclose(h, np.sin(np.asarray(X)), atol=1e-6)  # sines of two libraries
     assert_same_bits(dropped, drop(h))
     assert_same_bits(added, jax.jit(lambda h: h + drop(h))(h))
     assert float(jnp.std(noise)) == pytest.approx(0.1, rel=0.1)  # 4 standard errors of 3093

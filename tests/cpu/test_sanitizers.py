@@ -1,4 +1,4 @@
-"""No target leaves its buffers, does what C++ leaves undefined, or draws a compiler's warning."""
+"""No target exceeds its buffers, has undefined behaviour, or causes a compiler warning."""
 
 import os
 import re
@@ -15,7 +15,7 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
 def simd_flags() -> dict[str, list[str]]:
-    """Each target of this machine and the flags it is built with, as CMakeLists.txt has them."""
+    """Returns each target of this machine and its flags from CMakeLists.txt."""
     machine = os.uname().machine
     names = {"x86_64": ["baseline", "avx2", "avx512"], "aarch64": ["neon"], "arm64": ["neon"]}
     found = dict(re.findall(r"add_simd\((\w+)([^)]*)\)", (CPP / "CMakeLists.txt").read_text()))
@@ -24,7 +24,7 @@ def simd_flags() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With every object of the driver."""
+    """A folder with every object file of the driver."""
     folder = tmp_path_factory.mktemp("sanitized")
     for name in simd_flags():
         build_target(folder, name, CPP)

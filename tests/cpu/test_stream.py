@@ -1,4 +1,4 @@
-"""Every SIMD target draws the stream: words, masks and uniforms exactly, normals within ulps."""
+"""Every SIMD target draws the stream: words, masks and uniforms exactly, normals in ulps."""
 
 import functools
 import math
@@ -21,15 +21,15 @@ from flaxnoise.stream.kinds import KINDS
 
 KEY = jax.random.key(5, impl="threefry4x32")
 SHAPES = [(), (1,), (7,), (511,), (512,), (513,), (1023,), (1024,), (1025,), (33, 129), (2, 0, 5)]
-SHAPES.append((129, 1027))  # of more than two tasks, which several threads take
-# No ties, ties with the partner's bits, both ends of the thresholds that are not constant.
+SHAPES.append((129, 1027))  # more than two tasks, so several threads run
+# Thresholds decided by the upper 16 bits, by the partner's bits too, and both extreme ones.
 RATES = [0, 1, 0.3, 0.9, 2**-16, 1 - 2**-16, 1e-5, 2**-31, 1 - 2**-24]
 CPP = Path(cpu.__file__).with_name("cpp")
 
 
 @functools.cache
 def compiled() -> dict[tuple[int, ...], Any]:
-    """For each shape words, uniforms, normals and a mask: one program for all targets."""
+    """Compiles words, uniforms, normals and a mask for each shape, once for all targets."""
 
     def draw(shape: tuple[int, ...], rate: jax.Array) -> list[jax.Array]:
         kinds = (random.bits, random.uniform, random.signed_uniform, random.normal)
@@ -88,7 +88,7 @@ def test_constants_are_those_of_the_library():
 
 
 def test_kinds_of_the_library_are_rows_of_the_table():
-    """One that it lacks is refused, so that a new kind need not have C++ at once."""
+    """The converse need not hold: a new kind may lack C++, and is then refused."""
     found = cpu_library.kinds()
     assert len(found) >= 8
     assert found.items() <= {name: row.domain for name, row in KINDS.items()}.items()

@@ -10,12 +10,12 @@ from flaxnoise.affine import affine
 
 KEY = jnp.uint32([3, 1, 4, 1])
 EVERY = 1 << 31
-ROWS, COLUMNS = 3, 1024 + 517  # whole chunks and ragged rests
+ROWS, COLUMNS = 3, 1024 + 517  # whole chunks and a ragged remainder
 DTYPES = [jnp.float32, jnp.bfloat16, jnp.float16, jnp.float64]
 
 
 def draw(kind: str, threshold: int, dtype: jnp.dtype, *shape: int, **operands) -> jax.Array:
-    """The primitive at a threshold that is a number, or an array of the given shape."""
+    """Calls the primitive with a scalar threshold, or an array of the given shape."""
     drop = jnp.full(shape or (1, 1), threshold, jnp.uint32)
     given = {"key": KEY, "threshold": drop, **operands}
     return affine(given, kind=kind, shape=(ROWS, COLUMNS), dtype=dtype, backend="cpu")
@@ -50,7 +50,7 @@ def test_masks_and_dropout(threshold: int):
 
 @pytest.mark.usefixtures("simd")
 def test_masked_normals():
-    """None at threshold 0; at 2^31 the normals of the key."""
+    """At threshold 0 all are zero; at 2^31 they are the normals of the key."""
 
     @jax.jit
     def values(threshold: jax.Array) -> list[jax.Array]:
@@ -85,7 +85,7 @@ def test_masked_normals():
 @pytest.mark.usefixtures("simd")
 @pytest.mark.parametrize("traced", [False, True])
 def test_masked_gaussian_noise_at_rate_1(traced: bool):
-    """It is gaussian_noise, with a number, with a stddev per feature and where noise is shared."""
+    """It equals gaussian_noise for a scalar stddev, one per feature, and shared noise."""
     key, x = jax.random.key(3), jnp.ones((4, 40))
 
     def both(rate, stddev, dims):
