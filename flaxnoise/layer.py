@@ -45,7 +45,7 @@ class Layer:
                 _CHECKS[name](owner, value)
 
     def _check_fields(self) -> None:
-        self._check({name: getattr(self, name, None) for name in self._fields})
+        self._check({name: getattr(self, name, None) for name in (*self._fields, "initial")})
 
     def _arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the function: those given to the call, else the fields."""
@@ -83,7 +83,9 @@ def _rate(owner: str, value: Any) -> None:
 
 
 def _scale(owner: str, value: Any) -> None:
-    if not isinstance(value, bool):  # drop_path's is a flag
+    if owner == "drop_path":
+        arguments.flag(owner, "scale", value)
+    else:
         arguments.nonnegative(owner, "scale", value, None)
 
 
@@ -102,6 +104,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "stddev": _number_check(arguments.nonnegative, "stddev"),
     "low": _number_check(arguments.finite, "low"),
     "high": _number_check(arguments.finite, "high"),
+    "initial": _number_check(arguments.real, "initial"),
     "temperature": _number_check(arguments.positive, "temperature"),
     "mode": lambda owner, value: arguments.one_of(owner, "mode", value, ("row", "batch")),
     "block_size": _block_size,

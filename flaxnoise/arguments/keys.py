@@ -1,5 +1,6 @@
 """Checks of keys: single keys and batches of keys."""
 
+import functools
 from typing import Any
 
 import jax
@@ -44,10 +45,22 @@ def key_batch(owner: str, keys: Any) -> tuple[int, ...]:
         raise TypeError(f"{owner}: key is missing. Pass one, such as jax.random.key(0).")
     if isinstance(keys, jax.Array | np.ndarray):
         if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
+            words = _data_shape(keys.dtype)
+            if len(words) != 1 or not 1 <= words[0] <= KEY_WORDS:
+                raise TypeError(
+                    f"{owner}: key must have data of 1 to {KEY_WORDS} words, got keys of "
+                    f"{keys.dtype} with data of shape {words}."
+                )
             return tuple(keys.shape)
         if keys.dtype == jnp.uint32 and keys.shape[-1:] in ((1,), (2,), (KEY_WORDS,)):
             return tuple(keys.shape[:-1])
     raise TypeError(f"{owner}: key must be a jax.random key, got {_named(keys)}")
+
+
+@functools.cache
+def _data_shape(dtype: Any) -> tuple[int, ...]:
+    """The shape of jax.random.key_data of a single typed key."""
+    return jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct((), dtype)).shape
 
 
 def key_words(key: jax.Array) -> jax.Array:

@@ -54,7 +54,9 @@ def static_rate(owner: str, value: Any) -> float:
     return float(rate(owner, value, ()))
 
 
-def nonnegative(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
+def nonnegative(
+    owner: str, name: str, value: Any, shape: Sequence[Any] | None, dtype: Any = None
+) -> Any:
     """Checks a finite number ≥ 0, or an array of them that broadcasts to a shape.
 
     Raises:
@@ -62,12 +64,14 @@ def nonnegative(owner: str, name: str, value: Any, shape: Sequence[Any] | None) 
         ValueError: negative or not finite; or does not broadcast.
     """
     value, known = _real(owner, name, value, shape)
-    if known is not None and not np.all((known >= 0) & (known <= _largest())):
+    if known is not None and not np.all((known >= 0) & (known <= _largest(dtype))):
         raise ValueError(f"{owner}: {name} must be finite and ≥ 0, got {_value(known)}.")
     return value
 
 
-def positive(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
+def positive(
+    owner: str, name: str, value: Any, shape: Sequence[Any] | None, dtype: Any = None
+) -> Any:
     """Checks a finite number > 0, or an array of them that broadcasts to a shape.
 
     Raises:
@@ -75,7 +79,7 @@ def positive(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> 
         ValueError: not positive or not finite; or does not broadcast.
     """
     value, known = _real(owner, name, value, shape)
-    if known is not None and not np.all((known > 0) & (known <= _largest())):
+    if known is not None and not np.all((known > 0) & (known <= _largest(dtype))):
         raise ValueError(f"{owner}: {name} must be finite and > 0, got {_value(known)}.")
     return value
 
@@ -85,7 +89,9 @@ def is_zero(value: Any) -> bool:
     return isinstance(value, numbers.Real) and value == 0
 
 
-def finite(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
+def finite(
+    owner: str, name: str, value: Any, shape: Sequence[Any] | None, dtype: Any = None
+) -> Any:
     """Checks a finite number, or an array of them that broadcasts to a shape.
 
     Raises:
@@ -93,7 +99,7 @@ def finite(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> An
         ValueError: not finite; or does not broadcast.
     """
     value, known = _real(owner, name, value, shape)
-    if known is not None and not np.all(np.abs(known) <= _largest()):
+    if known is not None and not np.all(np.abs(known) <= _largest(dtype)):
         raise ValueError(f"{owner}: {name} must be finite, got {_value(known)}.")
     return value
 
@@ -134,9 +140,12 @@ def _as_float(value: int) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def _largest() -> float:
-    """The largest number that does not become infinite in JAX's default float."""
-    return float(jnp.finfo(jnp.result_type(float)).max)
+def _largest(dtype: Any) -> float:
+    """The largest finite number of the precision in which parameters are applied to a dtype."""
+    wide = jnp.result_type(float) if dtype is None else dtype
+    return float(
+        jnp.finfo(jnp.float64 if wide in (jnp.float64, jnp.complex128) else jnp.float32).max
+    )
 
 
 def _value(known: np.ndarray) -> str:

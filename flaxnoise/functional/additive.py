@@ -168,8 +168,8 @@ def salt_and_pepper_noise(
     owner = "salt_and_pepper_noise"
     x = arguments.inexact(owner, x, complex_too=False)
     arguments.rate(owner, rate, x.shape)
-    low = arguments.finite(owner, "low", low, x.shape)
-    high = arguments.finite(owner, "high", high, x.shape)
+    low = arguments.finite(owner, "low", low, x.shape, x.dtype)
+    high = arguments.finite(owner, "high", high, x.shape, x.dtype)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
     key = arguments.single_key(owner, key)
     return x if arguments.is_zero(rate) else _salt_and_pepper(key, x, rate, low, high, dims)
@@ -185,7 +185,7 @@ def _scaled(
     coefficient: str,
 ) -> jax.Array:
     x = arguments.inexact(owner, x, complex_too=coefficient == "b")
-    scale = arguments.nonnegative(owner, "scale", scale, x.shape)
+    scale = arguments.nonnegative(owner, "scale", scale, x.shape, x.dtype)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
     key = arguments.single_key(owner, key)
     return x if arguments.is_zero(scale) else _apply(key, x, scale, kind, dims, coefficient)

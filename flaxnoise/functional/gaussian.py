@@ -87,7 +87,7 @@ def gaussian_noise(
         >>> y = flaxnoise.gaussian_noise(key, x, stddev=0.1)
     """
     x = arguments.inexact("gaussian_noise", x, complex_too=False)
-    stddev = arguments.nonnegative("gaussian_noise", "stddev", stddev, x.shape)
+    stddev = arguments.nonnegative("gaussian_noise", "stddev", stddev, x.shape, x.dtype)
     dims = arguments.dimensions("gaussian_noise", broadcast_dims, x.ndim)
     key = arguments.single_key("gaussian_noise", key)
     return x if arguments.is_zero(stddev) else _gaussian_noise(key, x, stddev, dims)
@@ -129,7 +129,7 @@ def masked_gaussian_noise(
     owner = "masked_gaussian_noise"
     x = arguments.inexact(owner, x, complex_too=False)
     arguments.rate(owner, rate, x.shape)
-    stddev = arguments.nonnegative(owner, "stddev", stddev, x.shape)
+    stddev = arguments.nonnegative(owner, "stddev", stddev, x.shape, x.dtype)
     dims = arguments.dimensions(owner, broadcast_dims, x.ndim)
     key = arguments.single_key(owner, key)
     if arguments.is_zero(rate) or arguments.is_zero(stddev):

@@ -139,7 +139,7 @@ def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -
         True
     """
     x = arguments.inexact("gradient_noise", x, complex_too=False)
-    stddev = arguments.nonnegative("gradient_noise", "stddev", stddev, x.shape)
+    stddev = arguments.nonnegative("gradient_noise", "stddev", stddev, x.shape, x.dtype)
     words = arguments.key_words(arguments.single_key("gradient_noise", key))
     place = here(x.shape)
     drawn = (words, place.start)

@@ -230,4 +230,6 @@ def _floating(owner: str, dtype: jax.typing.DTypeLike) -> jnp.dtype:
     if known is None or not jnp.issubdtype(known, jnp.floating):
         shown = arguments.short(dtype) if known is None else known
         raise TypeError(f"{owner}: dtype must be floating, got {shown}.")
+    if known != jnp.dtype(dtype):
+        jnp.zeros((), dtype)  # warns, as jax does wherever 64 bits are not enabled
     return known

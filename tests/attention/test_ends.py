@@ -146,3 +146,17 @@ def test_a_window_larger_than_any_sequence_is_none(size: int):
     expected = flaxnoise.dot_product_attention(KEY, Q, K, V, 0.3)
     y = flaxnoise.dot_product_attention(KEY, Q, K, V, 0.3, local_window_size=size)
     assert jnp.array_equal(y, expected)
+
+
+def test_a_bias_of_minus_infinity_hides_a_key_under_a_soft_cap_as_well():
+    mask = normal(1, 1, 9, 11) > 0
+    bias = jnp.where(mask, 0.0, -jnp.inf)
+    how = {"logits_soft_cap": 2.0, **BLOCKS}
+    hidden = flaxnoise.dot_product_attention(KEY, Q, K, V, 0.3, bias=bias, **how)
+    masked = flaxnoise.dot_product_attention(KEY, Q, K, V, 0.3, mask=mask, **how)
+    np.testing.assert_array_equal(hidden, masked)
+    slope = jax.grad(
+        lambda bias: flaxnoise.dot_product_attention(KEY, Q, K, V, 0.3, bias=bias, **how).sum()
+    )(bias)
+    assert bool(jnp.isfinite(slope).all())
+    assert bool((slope[~mask] == 0).all())

@@ -22,10 +22,16 @@ MISTAKES = {
     "batch": ({"keys": K[:1]}, ValueError, r"keys must be \[2, length, heads, 8\] for a query"),
     "sizes": ({"keys": K[..., :4]}, ValueError, r"keys must be \[2, length, heads, 8\]"),
     "dimensions": ({"keys": K[0]}, ValueError, r"keys must be \[2, length, heads, 8\]"),
+    "no heads": ({"query": Q[:, :, :0], "keys": K[:, :, :0]}, ValueError, "got 0 and 0"),
+    "no features": (
+        {"query": Q[..., :0], "keys": K[..., :0]},
+        ValueError,
+        "query must have a size of at least 1 per head, got 0",
+    ),
     "heads": (
         {"keys": normal(2, 11, 3, 8)},
         ValueError,
-        "a number of heads that divides that of query, got 3 and 4",
+        "a number of heads, at least 1, that divides that of query, got 3 and 4",
     ),
     "lengths": ({"values": K[:, :7]}, ValueError, r"values must be \[2, 11, 2, size\] for keys"),
     "rate": ({"rate": 1.5}, ValueError, r"rate must be in \[0, 1\], got 1.5"),

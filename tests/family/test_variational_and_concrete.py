@@ -181,3 +181,26 @@ def test_mistakes_are_named():
         ValueError, match=r"concrete_dropout_penalty: weight must be finite and ≥ 0"
     ):
         flaxnoise.concrete_dropout_penalty(0.0, X, weight=-1.0, entropy=1.0)
+
+
+def test_penalties_of_traced_values_are_never_nan():
+    kl = jax.jit(flaxnoise.variational_dropout_kl)(jnp.array([jnp.nan, 0.0]))
+    assert kl[0] == flaxnoise.variational_dropout_kl(32.0)
+    assert kl[1] == flaxnoise.variational_dropout_kl(0.0)
+    for names in (("weight",), ("entropy",), ("weight", "entropy")):
+        given = {"weight": 0.3, "entropy": 0.7}
+        traced = dict.fromkeys(names, jnp.nan)
+
+        @jax.jit
+        def penalty(traced, given=given):
+            return flaxnoise.concrete_dropout_penalty(-2.2, X, **{**given, **traced})
+
+        assert penalty(traced) == penalty(dict.fromkeys(names, 0.0))
+
+
+def test_layers_refuse_an_initial_value_of_nan_when_made():
+    for layers in (flaxnoise.linen, flaxnoise.nnx):
+        for layer in (layers.VariationalDropout, layers.ConcreteDropout):
+            given = {"shape": 33} if layer is flaxnoise.nnx.VariationalDropout else {}
+            with pytest.raises(ValueError, match="initial must be a number, got nan"):
+                layer(**given, initial=np.nan)

@@ -3,10 +3,13 @@
 Those about layers, streams of keys and saved state are under tests/layers and tests/sharding.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.random import define_prng_impl
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import flaxnoise
@@ -206,3 +209,35 @@ def test_a_message_does_not_print_whole_trees():
 def test_dimensions_may_come_in_any_iterable(dims):
     y = flaxnoise.dropout(KEY, X, 0.5, broadcast_dims=dims)
     assert_same_bits(y, flaxnoise.dropout(KEY, X, 0.5, broadcast_dims=(0, 1)))
+
+
+def test_a_magnitude_that_float32_cannot_hold_is_refused_in_64_bit_mode_too():
+    """x is float32 there as well, and so is what is added to it."""
+    for function in (flaxnoise.gaussian_noise, flaxnoise.uniform_noise):
+        with jax.enable_x64(True), pytest.raises(ValueError, match=r"must be finite and ≥ 0"):
+            function(KEY, X, 1e39)
+
+
+def test_keys_of_more_than_four_words_are_refused():
+    """Their further words would not count."""
+
+    def zeros(*_: Any) -> jax.Array:
+        return jnp.zeros(6, jnp.uint32)
+
+    wide = define_prng_impl(
+        key_shape=(6,),
+        seed=zeros,
+        split=zeros,
+        random_bits=zeros,
+        fold_in=zeros,
+        name="six_words",
+        tag="six",
+    )
+    key = jax.random.wrap_key_data(jnp.arange(6, dtype=jnp.uint32), impl=wide)
+    with pytest.raises(TypeError, match=r"^dropout: key must have data of 1 to 4 words, got"):
+        flaxnoise.dropout(key, X, 0.5)
+
+
+def test_float64_in_32_bit_mode_warns_as_jax_does():
+    with pytest.warns(UserWarning, match="float64"):
+        assert flaxnoise.random.normal(KEY, (3,), jnp.float64).dtype == jnp.float32

@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 
 from flaxnoise import arguments
@@ -42,10 +41,12 @@ def queries_keys_values(
     if keys.ndim != query.ndim or keys.shape[:-3] != batch or keys.shape[-1] != size:
         wanted = ", ".join(map(str, (*batch, "length", "heads", size)))
         raise ValueError(f"{OWNER}: keys must be [{wanted}] {shape}, got {keys.shape}.")
+    if size == 0:
+        raise ValueError(f"{OWNER}: query must have a size of at least 1 per head, got 0.")
     kv_heads = keys.shape[-2]
-    if kv_heads == 0 or heads % kv_heads:
+    if kv_heads == 0 or heads == 0 or heads % kv_heads:
         raise ValueError(
-            f"{OWNER}: keys must have a number of heads that divides that of query, "
+            f"{OWNER}: keys must have a number of heads, at least 1, that divides that of query, "
             f"got {kv_heads} and {heads}."
         )
     if values.shape[:-1] != keys.shape[:-1]:
@@ -149,14 +150,8 @@ def number(name: str, value: Any, *, positive: bool = False) -> float | None:
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False.
-
-    Raises:
-        TypeError: anything else.
-    """
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{OWNER}: {name} must be True or False, got {short(value)}.")
-    return bool(value)
+    """``arguments.flag`` of attention."""
+    return arguments.flag(OWNER, name, value)
 
 
 def window(value: Any) -> tuple[int, int] | None:

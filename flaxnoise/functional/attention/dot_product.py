@@ -61,7 +61,7 @@ def dot_product_attention(
             traced or on an accelerator is not checked: values below 0 count as 0, values above 1
             and NaN as 1. Has no gradient.
         bias: floating array, added to the scores, that broadcasts to [B, N, T, S]. Has a gradient.
-            Values below −5e29, such as −inf, mask a key, unless logits_soft_cap bounds them.
+            Values below −5e29, such as −inf, mask a key.
         mask: boolean array that broadcasts to [B, N, T, S], True where a query sees a key.
         scale: factor of q·kᵀ; by default 1/√D.
         is_causal: whether query t sees only the keys s ≤ t.

@@ -26,7 +26,9 @@ def scores(
     if bias is not None:
         s = s + bias.astype(dtype)
     if plan.soft_cap is not None:
+        hidden = s <= LOW / 2 if bias is not None else None  # the cap would make it visible
         s = plan.soft_cap * jnp.tanh(s / plan.soft_cap)
+        s = s if hidden is None else jnp.where(hidden, jnp.asarray(LOW, dtype), s)
     return s if visible is None else jnp.where(visible, s, jnp.asarray(LOW, dtype))
 
 

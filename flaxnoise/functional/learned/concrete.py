@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from flaxnoise import arguments
 from flaxnoise.affine import FLAT, draw, here, reduced, weakly_typed_as
-from flaxnoise.functional.formula import precision
+from flaxnoise.functional.formula import finite, precision
 
 LARGEST = 16.0  # bound of |logit|: rates stay in [1.1e-7, 1 − 1.1e-7]
 
@@ -76,8 +76,9 @@ def concrete_dropout_penalty(
     Args:
         logit: a number; otherwise as in ``concrete_dropout``.
         kernel: kernel of the layer after the dropout, outputs last.
-        weight: factor of the term in the kernel, ≥ 0.
-        entropy: factor of the term in the rate, ≥ 0.
+        weight: factor of the term in the kernel, ≥ 0. May be traced; then it is not checked: where
+            it is not finite it counts as 0.
+        entropy: factor of the term in the rate, likewise.
 
     Returns:
         A scalar.
@@ -96,6 +97,7 @@ def concrete_dropout_penalty(
     weight = arguments.nonnegative(owner, "weight", weight, ())
     entropy = arguments.nonnegative(owner, "entropy", entropy, ())
     dtype = precision(kernel)
+    weight, entropy = finite(weight, dtype), finite(entropy, dtype)
     logit = _bounded(logit, dtype)
     rate, kept = jax.nn.sigmoid(logit), jax.nn.sigmoid(-logit)
     inputs = kernel.size // kernel.shape[-1] if kernel.ndim else 1

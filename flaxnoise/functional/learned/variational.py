@@ -69,7 +69,8 @@ def variational_dropout_kl(log_alpha: jax.typing.ArrayLike) -> jax.Array:
     equation 14.
 
     Args:
-        log_alpha: logarithm of α; an array of any shape.
+        log_alpha: logarithm of α; an array of any shape. May be traced; then it is not checked, and
+            NaN counts as the largest value, whose divergence is 0.
 
     Returns:
         An array of the same shape, of float32 or wider.
@@ -83,6 +84,7 @@ def variational_dropout_kl(log_alpha: jax.typing.ArrayLike) -> jax.Array:
     """
     log_alpha = jnp.asarray(arguments.real("variational_dropout_kl", "log_alpha", log_alpha, None))
     log_alpha = log_alpha.astype(jnp.promote_types(log_alpha.dtype, jnp.float32))
+    log_alpha = jnp.where(jnp.isnan(log_alpha), LARGEST, log_alpha)
     return K1 * jax.nn.sigmoid(-K2 - K3 * log_alpha) + 0.5 * jax.nn.softplus(-log_alpha)
 
 
