@@ -1,4 +1,4 @@
-"""Lets the tests import the parts of the demo as scripts/demo.py does."""
+"""Puts scripts/ on the path, so that tests import the parts of the demo like scripts/demo.py."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The script itself: chooses parts, prints tables, saves pictures."""
+"""The demo's command line: selects parts, prints tables, saves pictures."""
 
 import runpy
 import sys

@@ -42,12 +42,12 @@ def test_every_image_comes_once_an_epoch():
 
 
 def test_calibration_error_of_a_small_example():
-    """Two images in the bin of 0.9, one of them right; two in that of 0.6, both right."""
+    """Two images in the bin of 0.9, one of them right, and two in the bin of 0.6, both right."""
     sure = np.array([0.9, 0.9, 0.6, 0.6])
     probabilities = np.stack([sure, 1 - sure], axis=-1)[None]
     accuracy, log_loss, error = calibration.measure(probabilities, np.array([0, 1, 0, 0]))
     assert accuracy == [0.75]
-    # A handful of float64 operations each.
+    # Each takes a few float64 operations.
     np.testing.assert_allclose(error, [(abs(1 - 1.8) + abs(2 - 1.2)) / 4], rtol=1e-14)
     np.testing.assert_allclose(log_loss, [-np.log([0.9, 0.1, 0.6, 0.6]).mean()], rtol=1e-14)
 
@@ -65,7 +65,7 @@ def test_training_lowers_the_loss(api: str, name: str, data: digits_data.Digits)
     changed = [
         not np.array_equal(old, new) for old, new in zip(before, weights(trainer), strict=True)
     ]
-    # Two hidden kernels, then the last: each seed has a different one from the start.
+    # Two hidden kernels and the last: each seed starts with different ones.
     assert changed == [name != "StopGradient()", name != "StopGradient()", True]
     assert all(not np.array_equal(kernel[0], kernel[1]) for kernel in before)
 
@@ -78,7 +78,7 @@ def test_evaluation_is_without_noise(api: str, data: digits_data.Digits):
 
 
 def weights(trainer) -> list[np.ndarray]:
-    """Kernels, from the first layer to the last."""
+    """Returns the kernels, from the first layer to the last."""
     if hasattr(trainer, "state"):
         tree = trainer.state[0]
     else:

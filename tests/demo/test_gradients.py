@@ -1,4 +1,4 @@
-"""Part 2 of the demo: what Dropout(1.0) and StopGradient share, and what not."""
+"""Part 2 of the demo: what Dropout(1.0) and StopGradient have in common, and how they differ."""
 
 import jax
 import pytest

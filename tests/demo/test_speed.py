@@ -1,4 +1,4 @@
-"""Part 4 of the demo: it takes its contenders from bench, and stops at a wrong result."""
+"""Part 4 of the demo takes its contenders from bench, and stops at a wrong result."""
 
 import jax.numpy as jnp
 import pytest

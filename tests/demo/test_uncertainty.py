@@ -1,4 +1,4 @@
-"""Part 3 of the demo, continued: rotation, and the draws of Monte-Carlo dropout."""
+"""Part 3 of the demo, continued: rotations, and the samples of Monte-Carlo dropout."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def images() -> np.ndarray:
 def test_a_quarter_turn_is_a_quarter_turn(images: np.ndarray):
     turned = uncertainty.rotate(images, 90).reshape(-1, 8, 8)
     upright = images.reshape(-1, 8, 8)
-    # scipy's sines and cosines of degrees are exact here, so that pixels fall upon pixels.
+    # scipy's sines and cosines of these angles are exact, so pixels map to pixels.
     np.testing.assert_array_equal(turned, np.rot90(upright, axes=(1, 2)))
     np.testing.assert_array_equal(uncertainty.rotate(images, 0), images)
 
@@ -31,6 +31,6 @@ def test_draws_differ_and_dropout_off_does_not(images: np.ndarray):
 
 
 def test_entropy_of_certain_and_of_uniform_answers():
-    # One float64 logarithm and a sum of ten.
+    # A float64 logarithm and a sum of ten terms.
     np.testing.assert_allclose(uncertainty.entropy(np.full(10, 0.1)), np.log(10), rtol=1e-14)
     assert uncertainty.entropy(np.eye(10)).tolist() == [0] * 10

@@ -1,4 +1,4 @@
-"""The site, built once: a warning of Sphinx is an error."""
+"""Builds the site once; a warning of Sphinx is an error."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""First lines of docstrings become LaTeX."""
+"""Formulas in the first lines of docstrings are converted to LaTeX."""
 
 import runpy
 from pathlib import Path

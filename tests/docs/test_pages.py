@@ -11,7 +11,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def blocks(page: Path) -> list[str]:
-    """The blocks of a page, each at the line where it stands."""
+    """Returns the Python blocks of a page, padded so that line numbers are those of the page."""
     text = page.read_text()
     return ["\n" * text[: found.start(1)].count("\n") + found[1] for found in BLOCK.finditer(text)]
 

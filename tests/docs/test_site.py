@@ -1,4 +1,4 @@
-"""The site names every public function and layer, finds them, and shows formulas."""
+"""The site documents every public name, its search finds them, and it shows formulas."""
 
 import functools
 import http.server
@@ -26,7 +26,7 @@ MODULES = (
     flaxnoise.testing,
 )
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-# Chromium's own traffic is off, and its profile is the test's.
+# Disables Chromium's own network traffic.
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -41,7 +41,7 @@ FLAGS = (
 
 
 def public_names() -> set[str]:
-    """flaxnoise.dropout and so on: what a package re-exports, and what a module defines."""
+    """Returns all public names, such as flaxnoise.dropout, re-exported or defined in the module."""
     return {
         f"{module.__name__}.{name}"
         for module in MODULES
@@ -74,7 +74,7 @@ def test_formulas_are_set_as_mathematics(site: Path):
 
 @pytest.fixture
 def address(site: Path) -> Iterator[str]:
-    """The site, served to this machine alone."""
+    """Serves the site on the local host and returns its address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:

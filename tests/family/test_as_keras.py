@@ -1,6 +1,6 @@
-"""The layers that Keras has too have the same law: same values, same shares, same moments.
+"""Layers that Keras also has follow the same distribution: same values, shares and moments.
 
-torch documents its own as equal to these: alpha_dropout and dropout1d, 2d, 3d.
+torch documents its alpha_dropout and dropout1d, 2d and 3d as equal to these.
 """
 
 import os
@@ -22,7 +22,7 @@ RATE = 0.25
 
 @pytest.fixture(scope="module")
 def layers(tmp_path_factory: pytest.TempPathFactory):
-    """The layers of Keras on jax, which would write a file of settings into the home folder."""
+    """Keras' layers on jax; keeps Keras from writing its settings into the home folder."""
     patch = pytest.MonkeyPatch()
     patch.setenv("KERAS_BACKEND", "jax")
     patch.setenv("KERAS_HOME", os.fspath(tmp_path_factory.mktemp("keras")))
@@ -38,7 +38,7 @@ def of_keras(layer: Callable, x: jax.Array) -> np.ndarray:
 
 
 def moments_differ(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """In standard deviations: of the means and of the means of the squares."""
+    """Returns the largest difference of first and second moments, in standard deviations."""
     scores = []
     for a, b in ((ours, theirs), (ours**2, theirs**2)):
         scores.append(abs(a.mean() - b.mean()) / np.sqrt((a.var() + b.var()) / a.size))
@@ -46,12 +46,12 @@ def moments_differ(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def test_alpha_dropout_has_keras_values_and_share(layers):
-    x = jnp.abs(X) + 1  # never what a dropped unit becomes
+    x = jnp.abs(X) + 1  # never equal to the value of a dropped unit
     ours = np.asarray(flaxnoise.alpha_dropout(KEY, x, RATE), np.float64)
     theirs = of_keras(layers.AlphaDropout(RATE, seed=1), x)
     (value,) = np.unique(ours[ours < 0])
     (other,) = np.unique(theirs[theirs < 0])
-    # Each computes it by some five operations of float32.
+    # Both compute it in about five float32 operations.
     assert abs(value - other) <= 10 * 2.0**-24 * abs(other)
     both = (ours > 0) & (theirs > 0)
     assert np.abs(ours - theirs)[both].max() <= 10 * 2.0**-24 * np.abs(theirs).max()
@@ -68,7 +68,7 @@ def test_spatial_dropout_drops_keras_maps(rank: int, layers):
         maps = y.reshape(MAPS[0], -1, MAPS[-1])
         assert (maps == maps[:, :1]).all()
         assert count(int((maps[:, 0] == 0).sum()), maps[:, 0].size, RATE) < LIMIT
-        # 1 − RATE is exact; a quotient is rounded, and by 1 it is multiplied exactly.
+        # 1 − RATE is exact; a quotient is rounded once, a product with 1 is exact.
         np.testing.assert_allclose(np.unique(y), [0, 1 / (1 - RATE)], rtol=2.0**-24)
 
 
@@ -84,6 +84,6 @@ def test_gaussian_noises_have_keras_moments(name: str, function, noise_of, layer
     ours = noise_of(np.asarray(function(KEY, jnp.abs(X) + 1, RATE), np.float64), x)
     theirs = noise_of(of_keras(getattr(layers, name)(RATE, seed=1), jnp.abs(X) + 1), x)
     assert moments_differ(ours, theirs) < LIMIT
-    # Planted: 2 % more noise, a shifted mean, and noise that does not scale with x, or does.
+    # Planted: 2 % more noise, a shifted mean, and noise with a wrong dependence on x.
     for planted in (1.02 * ours, ours + 0.02, ours * x):
         assert moments_differ(planted, theirs) > LIMIT

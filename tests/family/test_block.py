@@ -1,4 +1,4 @@
-"""DropBlock: whole blocks, the promised share, a mean that is x at every position."""
+"""DropBlock drops whole blocks and the promised share; its mean is x at every position."""
 
 import itertools
 
@@ -20,7 +20,7 @@ every_rank = pytest.mark.parametrize("space", FUNCTIONS)
 
 
 def reference(key, x, rate, sides):
-    """Block by block, in float64; each place that is hit drops its block."""
+    """Computes DropBlock block by block in float64; each seed position drops its block."""
     space = len(sides)
     maps = x.shape[-1 - space : -1]
     valid = tuple(m - s + 1 for m, s in zip(maps, sides, strict=True))
@@ -46,7 +46,7 @@ def test_blocks_are_those_of_the_reference(space: int):
     y = FUNCTIONS[space](KEY, x, 0.3, block_size=3)
     expected = reference(KEY, x, 0.3, (3,) * space)
     assert 0.1 < (expected == 0).mean() < 0.5
-    # A power up to 27 of a float32 number, and γ itself may differ by some ulps.
+    # A power up to 27 of a float32 number; γ itself may differ by a few ulps.
     np.testing.assert_array_equal(y == 0, expected == 0)
     assert_within_ulps(y, jnp.asarray(expected, jnp.float32), y, ulps=64)
 
@@ -95,7 +95,7 @@ def test_mean_is_x_at_every_position_and_the_paper_s_scale_is_not(rate: float):
     largest = y.max(0)
     deviation = np.sqrt((largest - 1) / draws)  # of the mean of a scaled Bernoulli variable
     assert (np.abs(y.mean(0) - 1) / deviation).max() < LIMIT
-    # Planted: one scale for the whole map, as in the paper, is wrong at the border and inside.
+    # Planted: the paper's single scale for the whole map is wrong both at the border and inside.
     uniform = (y != 0) / (y != 0).mean()
     assert (np.abs(uniform.mean(0) - 1) / deviation).max() > 2 * LIMIT
     assert kept[0] > kept[4]

@@ -1,4 +1,4 @@
-"""One mask over calls, over time steps and over inputs, until another is asked for."""
+"""ConsistentDropout keeps one mask over calls, time steps and inputs, until it is renewed."""
 
 import flax.linen
 import jax

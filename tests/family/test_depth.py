@@ -1,4 +1,4 @@
-"""Stochastic depth that really drops, really skips, and has the promised mean."""
+"""Stochastic depth drops and skips branches, and has the promised mean."""
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +99,7 @@ def test_every_choice_of_rows_is_as_likely():
     assert len(found) == 10  # 5 over 3
     assert all(bin(each).count("1") == kept for each in found)
     assert max(count(each, draws, 1 / 10) for each in counts) < LIMIT
-    assert count(draws // 5, draws, 1 / 10) > LIMIT  # planted: two choices alike
+    assert count(draws // 5, draws, 1 / 10) > LIMIT  # planted: one choice twice as often
 
 
 def test_gradient_of_the_skipping_form_is_that_of_its_rows():
@@ -111,11 +111,11 @@ def test_gradient_of_the_skipping_form_is_that_of_its_rows():
     keep = np.asarray((call(1.0, x) != x).all(axis=1, keepdims=True))
     slope = 1 + keep * np.float32(10 / 7)
     gradient = jax.vjp(lambda x: call(1.0, x), x)[1](dy)[0]
-    # A product and a sum of dy's sign on one side, a sum and a product on the other.
+    # dy + dy·k on one side, dy·(1 + k) on the other: two roundings each.
     np.testing.assert_allclose(gradient, dy * slope, rtol=4 * 2.0**-24)
     with jax.enable_x64(True):
-        # Central differences of a product are exact but for roundings of y, |y| < 7: four in each
-        # of two, divided by 2·10^-4, in an inner product of 30 terms of size 1.
+        # Central differences of a product are exact up to roundings of y, |y| < 7: four in each of
+        # the two values, divided by 2·10^-4, in an inner product of 30 terms of size 1.
         bound = 30 * 2 * 4 * 7 * 2.0**-53 / 2e-4
         check_grads(call, (1.5, array(10, 3, dtype=jnp.float64)), order=1, atol=bound, rtol=bound)
 

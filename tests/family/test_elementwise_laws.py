@@ -1,4 +1,4 @@
-"""Laws of the elementwise noises: moments and counts of fixed draws, and planted defects."""
+"""Distributions of the elementwise noises: moments and counts, with planted defects."""
 
 import jax
 import jax.numpy as jnp
@@ -25,15 +25,15 @@ def mean_score(values: np.ndarray, mean: float, variance: float) -> float:
 
 
 def uniform_score(u: np.ndarray) -> float:
-    """χ² of what should be uniform on (0, 1)."""
+    """Returns the χ² score of values that should be uniform on (0, 1)."""
     return chi_square(np.histogram(u, CELLS, (0, 1))[0], 1 / CELLS)
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.9])
 def test_alpha_dropout_keeps_mean_0_and_variance_1(rate: float):
     y = np.asarray(flaxnoise.alpha_dropout(KEY, NORMALS, rate), np.float64)
-    # Planted: dropout to 0, scaled to variance 1, has the mean and variance too; its fourth
-    # moment and the value of what is dropped do not fit. One to α′ without A and B has neither.
+    # Planted: dropout to 0, scaled to variance 1, has the right mean and variance, but a wrong
+    # fourth moment and dropped value. α′ without A and B has a wrong mean and variance.
     planted = np.where(random.keep_mask(KEY, y.shape, rate), NORMALS, -1.7580993408473766)
     fourth = np.mean((y - y.mean()) ** 4)
     assert mean_score(y, 0, 1) < LIMIT
@@ -77,7 +77,7 @@ def test_laplace_of_directed_words_is_finite_and_exact():
     assert np.isfinite(n).all()
     assert (n != 0).all()
     assert np.abs(n).max() < 22.2
-    # Half of −2 ln u, which carries the polynomial's error and that of one sum.
+    # Half of −2 ln u: the error is that of the polynomial and of one sum.
     assert (np.abs(n - expected) <= 4 * 2.0**-24 * np.abs(expected)).all()
 
 
@@ -105,7 +105,7 @@ def test_half_of_what_is_replaced_is_low(rate: float):
     share = float(random.realised_rate(rate))
     for hits in ((y == 0).sum(), (y == 1).sum()):
         assert count(hits, DRAWS, share / 2) < LIMIT
-    if rate >= 0.1:  # planted: one more in a hundred
+    if rate >= 0.1:  # planted: 1 % more
         assert count(int(1.01 * DRAWS * share / 2 + 2000), DRAWS, share / 2) > LIMIT
     np.testing.assert_array_equal(y == 0.5, random.keep_mask(KEY, (DRAWS,), rate))
 

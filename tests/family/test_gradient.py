@@ -1,4 +1,4 @@
-"""What acts on the gradient alone: x itself forward, the promised cotangent backward."""
+"""Functions that act on the gradient: x itself forward, the promised cotangent backward."""
 
 import chex
 import jax

@@ -1,4 +1,4 @@
-"""Layers of the structured functions are their functions, in both APIs."""
+"""Layers of the structured functions equal their functions, in both APIs."""
 
 import jax
 import jax.numpy as jnp

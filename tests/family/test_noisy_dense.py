@@ -24,7 +24,7 @@ both_forms = pytest.mark.parametrize("factorised", [True, False])
 
 
 def noise(key, factorised):
-    """(33, 7) of the kernel and (7,) of the bias."""
+    """Returns the noise of the kernel, (33, 7), and of the bias, (7,)."""
     if factorised:
         n = random.normal(key, (40,))
         n = jnp.sign(n) * jnp.sqrt(abs(n))
@@ -39,7 +39,7 @@ def reference(key, x, kernel, bias, kernel_stddev, bias_stddev, factorised):
 
 
 def assert_sums_equal(found, expected):
-    """Sums of 70 products of numbers below 30, in another order."""
+    """Compares sums of 70 products of numbers below 30, in different order."""
     np.testing.assert_allclose(found, expected, rtol=0, atol=70 * 2.0**-23 * 30 * 4)
 
 
@@ -81,7 +81,7 @@ def test_vmap_over_keys_equals_the_loop(factorised: bool):
 
 
 def test_noise_of_the_two_forms_has_the_paper_s_moments():
-    """E f(p)² = E|p| = √(2/π), so that products have variance 2/π; independent ones 1."""
+    """E f(p)² = E|p| = √(2/π), so factorised noise has variance 2/π, independent noise 1."""
     keys = jax.random.split(KEY, 4000)
     n = np.asarray(jax.vmap(lambda key: noise(key, True)[0])(keys))
     per_matrix = (n**2).mean(axis=(1, 2))

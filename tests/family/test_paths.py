@@ -1,4 +1,4 @@
-"""stop_gradient by path: one form of path for every kind of tree."""
+"""stop_gradient by path: paths have the same form in every kind of tree."""
 
 import dataclasses
 from collections.abc import Callable
@@ -65,7 +65,7 @@ every_tree = pytest.mark.parametrize(("tree", "paths"), TREES.values(), ids=TREE
 
 
 def frozen(tree: Any, where: Callable[[str], bool]) -> list[bool]:
-    """Which leaves have no gradient, and that all keep their values."""
+    """Returns which leaves have no gradient; asserts that all keep their values."""
 
     def total(tree: Any) -> jax.Array:
         stopped = flaxnoise.stop_gradient(tree, where)

@@ -1,4 +1,4 @@
-"""Flax's dropout in existing models becomes ours, that of attention included."""
+"""replace_dropout replaces Flax's dropout in existing models, including that in attention."""
 
 import flax.linen
 import jax
@@ -15,8 +15,8 @@ from cases import KEY, array
 
 X = array(2, 5, 12)
 RNGS = {"dropout": KEY}
-# Two sums over five keys, in any order: of weights that add up to 1.5 at most where the rate is
-# 0.3, by values of 2 at most. The weights come from the same operations.
+# Two sums over five keys in any order: weights that sum to at most 1.5 at rate 0.3, times values of
+# at most 2. The weights come from the same operations.
 SUMS = 2 * 5 * 2.0**-24 * 1.5 * 2
 
 
@@ -44,7 +44,7 @@ class NnxBlock(nnx.Module):
 
 
 def counted(jaxpr) -> tuple[int, int]:
-    """(of our primitives, of jax's generators) in a program and the programs in it."""
+    """Counts (our primitives, jax's generators) in a jaxpr and those nested in it."""
     ours = theirs = 0
     for equation in jaxpr.eqns:
         ours += equation.primitive.name == "flaxnoise_affine"
@@ -140,7 +140,7 @@ def test_attention_drops_weights_as_the_function_does(api, shared: bool):
 def test_grouped_heads_and_causal_masks_of_nnx():
     query, key, value = array(2, 5, 6, 4), array(2, 5, 3, 4, seed=1), array(2, 5, 3, 4, seed=2)
     calm = nnx.dot_product_attention(query, key, value, is_causal=True, dropout_rate=0.0)
-    rate = 2.0**-30  # drops nothing here, and takes the way with dropout
+    rate = 2.0**-30  # drops nothing here, but takes the code path with dropout
     y = flaxnoise.nnx.dot_product_attention(
         query, key, value, is_causal=True, dropout_rate=rate, dropout_rng=KEY
     )

@@ -1,4 +1,4 @@
-"""Functions with a structured mask are dropout with the mask shared along the right dimensions."""
+"""Functions with a structured mask equal dropout with a mask shared along the right dimensions."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Batches of keys as an argument, and Monte-Carlo passes."""
+"""per_example (a batch of keys) and mc_apply (Monte-Carlo passes)."""
 
 import flax.linen
 import jax
@@ -70,21 +70,21 @@ def test_passes_are_those_of_the_keys_and_their_statistics():
     loop = np.stack([f(key, x, 0.3)["y"] for key in jax.random.split(KEY, 7)])
     np.testing.assert_array_equal(result.samples["y"], loop)
     loop, rounding = wide(loop), FLOAT32_ULP / 2
-    # A mean of 7 takes 6 additions, the reciprocal of 7 and a product.
+    # A mean of 7 values takes 6 additions, the reciprocal of 7 and a product: 8 roundings.
     error = abs(result.mean["y"] - loop.mean(0))
     assert np.all(error <= 8 * rounding * abs(loop).mean(0))
-    # Of squared deviations 8 again, 3 more of each, and twice the 8 by which their mean is off.
+    # The mean of squared deviations takes 8 again, 3 for each of them, and twice the 8 of the mean.
     error = abs(result.variance["y"] - loop.var(0))
     assert np.all(error <= (8 + 3 + 2 * 8) * rounding * (loop**2).mean(0))
-    # A mean of equal numbers may be one ulp off.
+    # The mean of equal numbers may be one ulp off.
     assert (result.variance["z"] <= (2.0**-23 * abs(x)) ** 2).all()
 
 
 def test_entropy_and_mutual_information_of_known_votes():
-    """Models that are sure and disagree: all uncertainty is the models'. Unsure ones: none."""
+    """If models are certain and disagree, all uncertainty is mutual; if all are unsure, none is."""
     votes = jnp.array([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]])
     result = flaxnoise.MonteCarlo(votes, votes.mean(0), votes.var(0))
-    # What is added are exact halves of log 2, which a logarithm gives within two ulp, 2^-24 each.
+    # The terms are exact halves of log 2, whose logarithm is within two ulp, 2^-24 each.
     ulps = {"rtol": 0, "atol": 2 * 2.0**-24}
     np.testing.assert_allclose(result.entropy(), np.log([2, 2]), **ulps)
     np.testing.assert_allclose(result.mutual_information(), [np.log(2), 0], **ulps)

@@ -1,4 +1,4 @@
-"""Variational and concrete dropout: their laws, true gradients, penalties, and their layers."""
+"""Variational and concrete dropout: distributions, gradients, penalties, and layers."""
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ def test_gradient_of_log_alpha_is_the_pathwise_one():
             return jnp.vdot(w, flaxnoise.variational_dropout(KEY, x, log_alpha + shift))
 
         difference = (loss(1e-4) - loss(-1e-4)) / 2e-4
-        # The step's own error: h²/6 of a third derivative that is at most ⅛ of the sum of terms.
+        # The truncation error: h²/6 times a third derivative of at most ⅛ of the sum of terms.
         bound = 1e-8 / 6 / 8 * jnp.sum(abs(w * x)) * 6.7 * jnp.exp(0.5)
         assert abs(jax.grad(loss)(0.0) - difference) < bound
 
@@ -61,7 +61,7 @@ def exact_kl(log_alpha):
 
 @pytest.mark.parametrize("log_alpha", [-4.0, -1.0, 0.0, 2.0])
 def test_kl_is_the_integral_to_the_approximation_s_accuracy(log_alpha: float):
-    """Molchanov et al. fitted it; differences to a large α rid both of the constant."""
+    """The formula is a fit (Molchanov et al.); a difference to a large α cancels its constant."""
     found = flaxnoise.variational_dropout_kl(log_alpha) - flaxnoise.variational_dropout_kl(12.0)
     expected = exact_kl(log_alpha) - exact_kl(12.0)
     assert abs(float(found) - expected) < 0.012  # they fitted −KL + ½·log α, and state no bound
@@ -73,7 +73,7 @@ def test_concrete_dropout_is_the_formula_on_a_uniform_as_a_value():
     z = 1 / (1 + np.exp(-(LOGIT + np.log(u) - np.log1p(-u)) / 0.1))
     expected = np.asarray(X, np.float64) * (1 - z) / (1 - RATE)
     y = np.asarray(flaxnoise.concrete_dropout(KEY, X, LOGIT))
-    # The logarithms' ulps of up to 16, over the temperature, times the slope of a sigmoid.
+    # Ulps of logarithms of up to 16, divided by the temperature, times the slope of a sigmoid.
     allowed = 2.0**-23 * (16 / 0.1 + 8) * abs(np.asarray(X)) / (1 - RATE)
     assert (abs(y - expected) <= allowed).all()
 
@@ -132,7 +132,7 @@ def test_penalty_is_the_formula():
     entropy = -(RATE * np.log(RATE) + (1 - RATE) * np.log(1 - RATE))
     expected = 0.3 * np.sum(np.asarray(kernel, np.float64) ** 2) / (1 - RATE) - 0.7 * 33 * entropy
     assert abs(float(found) - expected) < 1e-5 * abs(expected)
-    # More weight on the entropy pulls the rate to ½.
+    # More weight on the entropy moves the rate towards ½.
     slope = jax.grad(flaxnoise.concrete_dropout_penalty)
     assert slope(LOGIT, 0 * kernel, weight=0.0, entropy=1.0) < 0
     assert abs(slope(0.0, 0 * kernel, weight=0.0, entropy=1.0)) < 1e-6

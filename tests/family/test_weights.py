@@ -1,4 +1,4 @@
-"""Noise on weights: the layer's own call with a noisy parameter; gradients go through it."""
+"""WeightNoise calls the layer with a noisy parameter; gradients pass through the noise."""
 
 import flax.linen
 import jax
@@ -22,7 +22,7 @@ NOISES = {
 
 
 def wrapped_linen(layer, noise, x, parameter="kernel"):
-    """(wrapper, variables of it)."""
+    """Returns a wrapped layer and its variables."""
     wrapper = flaxnoise.linen.WeightNoise(layer, noise, parameter)
     return wrapper, wrapper.init(KEY, x, deterministic=True)
 

@@ -1,4 +1,4 @@
-"""``with flaxnoise.backend(…)``, FLAXNOISE_BACKEND and ``flaxnoise.backends()``."""
+"""Choosing a backend: ``flaxnoise.backend(…)``, FLAXNOISE_BACKEND, ``flaxnoise.backends()``."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def test_xla_is_always_available():
 
 
 def test_these_tests_run_on_the_backend_that_the_environment_names():
-    """Without a name, on the kernel, where it is built."""
+    """Without a name they run on the C++ kernel, if it is built."""
     automatic = "cpu" if flaxnoise.backends()["cpu"] == "available" else "xla"
     name = os.environ.get("FLAXNOISE_BACKEND") or automatic
     lowered = jax.jit(lambda x: flaxnoise.dropout(KEY, x, 0.3)).lower(X).as_text()
@@ -51,7 +51,7 @@ def test_unknown_names(name: object):
 
 
 def in_a_process_with(backend: str, program: str) -> subprocess.CompletedProcess[str]:
-    """Runs a program where FLAXNOISE_BACKEND names a backend."""
+    """Runs a program in a process with FLAXNOISE_BACKEND set."""
     lines = f"import jax, flaxnoise; KEY = jax.random.key(0); X = jax.numpy.ones(9); {program}"
     environment = {**os.environ, "FLAXNOISE_BACKEND": backend}
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""broadcast_dims: one noise for all elements along these dimensions."""
+"""broadcast_dims: the noise is shared along these dimensions."""
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +42,7 @@ def test_integers_sequences_and_negatives_mean_the_same(case: Case, dims, normal
 
 @few_cases
 def test_the_shared_noise_is_that_of_the_reduced_array(case: Case):
-    """Not the first slice of the whole array's."""
+    """It is not the first slice of the noise of the full array."""
     x = jnp.broadcast_to(array(1, 4, 5), (3, 4, 5))
     y = case.function(KEY, x, *case.params, broadcast_dims=0)
     for example in y:
@@ -51,7 +51,7 @@ def test_the_shared_noise_is_that_of_the_reduced_array(case: Case):
 
 @every_case
 def test_parameters_may_vary_along_shared_dimensions(case: Case):
-    """The same noise for each row, with the row's own parameters."""
+    """Every row has the same noise and its own parameters."""
     rows = [[value * share for value in case.params] for share in (1.0, 0.5, 0.25)]
     params = [jnp.reshape(jnp.array(values), (3, 1, 1)) for values in zip(*rows, strict=True)]
     y = case.function(KEY, X, *params, broadcast_dims=0)

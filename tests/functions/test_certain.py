@@ -1,4 +1,4 @@
-"""The numbers at which a function declares its result the same for every key are those."""
+"""same_for_every_key: at the declared parameters the result does not depend on the key."""
 
 import inspect
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ DECLARED = {
 
 
 def of_two_keys(name: str, given: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
-    """A function's results, or its gradients where noise acts on these alone."""
+    """Returns results under two keys, or gradients if the noise only acts on these."""
     function = getattr(flaxnoise, name)
     takes = inspect.signature(function).parameters
     options = {
@@ -63,7 +63,7 @@ def test_every_function_with_a_rate_a_stddev_or_a_scale_declares_it():
             if "key" in takes
             and argument in takes
             and takes[argument].default is not True
-            and "query" not in takes  # attention takes None for a key where it needs none
+            and "query" not in takes  # attention accepts None as a key if it needs none
         ]
         missing = [argument for argument in strengths if 0 not in DECLARED[name][argument]]
         assert not missing, f"{name} does not declare 0 for {missing}"

@@ -41,7 +41,7 @@ def test_eight_bit_floats_equal_the_reference(case: Case):
 
 
 def assert_rounded_once(y: jax.Array, expected: np.ndarray) -> None:
-    # Rounded once to 3 bits or more of mantissa where the dtype is normal, or to its smallest step.
+    # One rounding to 3 or more bits of mantissa in the normal range, else to the smallest step.
     info = jnp.finfo(y.dtype)
     inside = abs(expected) <= float(info.max)
     error = np.abs(wide(y) - expected)[inside]
@@ -69,11 +69,11 @@ def test_complex_numbers_are_scaled_or_refused(case: Case, dtype: str):
 @pytest.mark.parametrize("dtype", SHORT)
 @every_case
 def test_short_floats_are_rounded_once(case: Case, dtype: str):
-    """From what float32 gives for the same x: no rounded coefficient, no rounded noise."""
+    """They are the rounded float32 results; neither coefficients nor noise are rounded before."""
     x = array(33, 129, dtype=dtype)
     exact = wide(case(KEY, x.astype(jnp.float32)))
     error = abs(wide(case(KEY, x)) - exact)
-    # Half a step of dtype, and what another fusion makes of the float32 value before it is rounded.
+    # Half a step of dtype, and the float32 difference that another fusion makes before rounding.
     step = float(jnp.finfo(dtype).eps) * np.exp2(np.floor(np.log2(np.maximum(abs(exact), 2e-5))))
     slack = 0 if case.exact else 8 * 2.0**-23 * (abs(wide(x)) + abs(exact))
     assert np.all(error <= step / 2 + slack)
@@ -81,7 +81,7 @@ def test_short_floats_are_rounded_once(case: Case, dtype: str):
 
 @every_case
 def test_integers_and_booleans_are_refused_at_every_rate(case: Case):
-    """A peer refuses them only at rates between the ends; another makes float32 of them."""
+    """Other libraries refuse them only at rates between 0 and 1, or convert them to float32."""
     allowed = "floating or complex" if case.complex_too else "floating"
     for dtype in ("int8", "int32", "uint32", "bool"):
         for params in (case.params, *case.identity, *case.zeros):
@@ -95,4 +95,4 @@ def test_numpy_arrays_and_numbers_are_taken_as_they_are(case: Case):
     x = np.linspace(0.5, 2, 7, dtype=np.float32)
     case.assert_equal(case(KEY, x), case(KEY, jnp.asarray(x)), x)
     y = case(KEY, 0.5)
-    assert (y.shape, y.dtype, y.weak_type) == ((), jnp.float32, True)  # as jnp.sin(0.5) is
+    assert (y.shape, y.dtype, y.weak_type) == ((), jnp.float32, True)  # like jnp.sin(0.5)

@@ -1,4 +1,4 @@
-"""The ends of every parameter, exactly: traced or static, whatever x is, in every dtype."""
+"""The ends of every parameter are exact: traced or static, for any x, in every dtype."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ SPECIAL = {
 
 
 def every_value(dtype: str) -> jax.Array:
-    """All bit patterns of a short dtype; of a long one zeros, subnormals, inf and kinds of NaN."""
+    """All bit patterns of a short dtype, or zeros, subnormals, inf and NaNs of a long one."""
     bits = jnp.finfo(dtype).bits
     patterns = range(1 << bits) if bits <= 16 else SPECIAL[dtype]
     return jnp.asarray(np.array(patterns, f"u{bits // 8}").view(jnp.dtype(dtype)))
@@ -47,7 +47,7 @@ DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 def calls(case: Case, params: tuple[float, ...]) -> list[Callable[[jax.Array], jax.Array]]:
-    """With static parameters, and with traced ones."""
+    """Returns calls with static and with traced parameters."""
     return [lambda x: case(KEY, x, *params), lambda x: jax.jit(case)(KEY, x, *params)]
 
 
@@ -125,7 +125,7 @@ def test_zeros_stop_the_gradient(case: Case):
 
 @every_case
 def test_traced_parameters_that_cannot_be_checked_count_as_documented(case: Case):
-    """Below 0, above 1 or NaN: never NaN, and never a scale of its own."""
+    """Values below 0, above 1 or NaN are clipped: the result is never NaN or scaled differently."""
     x = jnp.linspace(-2, 2, 165).reshape(5, 33)
 
     @jax.jit
@@ -155,7 +155,7 @@ def test_gradients_in_the_parameters_are_finite_at_the_ends_and_beyond(case: Cas
 
 @every_case
 def test_each_example_of_a_batch_has_an_end_of_its_own(case: Case):
-    """Arrays of parameters that reach their ends in some elements only."""
+    """Parameter arrays of which only some elements are at an end."""
     x = jnp.linspace(-2, 2, 99).reshape(3, 33)
     for end in (*case.identity, *case.zeros):
         rows = [case.params, end, case.params]

@@ -1,4 +1,4 @@
-"""Every mistake has one text: the same in all functions, at every rate, eager and jitted."""
+"""Every wrong argument has one message: the same in all functions, at every rate, under jit too."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -137,7 +137,7 @@ MISTAKES: dict[str, list[Mistake]] = {
     },
     **{name: named(name, FLAGS) for name in ("broadcast_dropout", "factorised")},
 }
-# Where an argument of that name is another thing.
+# Arguments whose name means something else in these functions.
 PARTICULAR: dict[tuple[str, str], list[Mistake]] = {
     ("drop_path", "scale"): named("scale", FLAGS),
     ("dot_product_attention", "scale"): named("scale", FINITE[:2]),  # None is a default
@@ -169,7 +169,7 @@ def test_a_mistake_has_the_same_text_in_every_function(name: str):
 
 @every_case
 def test_mistakes_are_found_at_the_ends_too(case: Case):
-    """Where a function returns x or zeros, the other arguments are checked all the same."""
+    """A function that returns x or zeros still checks its other arguments."""
     x = CALLS[case.name]["x"]
     for params in (*case.identity, *case.zeros):
         for argument in ("key", "x", "broadcast_dims"):
@@ -201,7 +201,7 @@ def test_a_wrong_rate_among_many_is_shown():
 
 @pytest.mark.parametrize("rate", [1, 1.0, np.float32(1), 1 - 2.0**-26])
 def test_gaussian_dropout_at_rate_1(rate: Any):
-    """1 − 2^-26 is not 1, but the float32 that it is rounded to is."""
+    """1 − 2^-26 is below 1, but rounds to 1 in float32."""
     (case,) = (case for case in CASES if case.name == "gaussian_dropout")
     text = f"gaussian_dropout: rate must be in [0, 1), got {float(rate)}. {INFINITE}"
     assert_raises(ValueError, text, lambda: case(KEY, jnp.ones((5, 33)), rate))
@@ -210,7 +210,7 @@ def test_gaussian_dropout_at_rate_1(rate: Any):
 
 @every_case
 def test_the_same_mistakes_under_jit_have_the_same_texts(case: Case):
-    """What is known while tracing: dtypes, shapes, dimensions, numbers that are no arguments."""
+    """Everything known while tracing: dtypes, shapes, dimensions, static numbers."""
     x, integers = jnp.ones((5, 33)), jnp.ones((5, 33), jnp.int32)
     allowed = "floating or complex" if case.complex_too else "floating"
     assert_raises(

@@ -24,13 +24,13 @@ def test_mean_is_x(case: Case, dtype: str):
 
 @pytest.mark.parametrize("rate", [0.1, 0.498, 0.9])
 def test_mean_of_dropout_is_x_in_bfloat16(rate: float):
-    """At rates below 2^-9 the result's own rounding undoes the scale: there x/P(keep) is x."""
+    """At rates below 2^-9 x/P(keep) rounds to x, so the mean cannot be exact."""
     x = array(33, 129, dtype=jnp.bfloat16)
     testing.assert_unbiased(lambda key, x: flaxnoise.dropout(key, x, rate), KEY, x)
 
 
 def test_a_scale_rounded_to_bfloat16_would_be_noticed():
-    """Planted: x / keep with keep in x's dtype, as peers do; at this rate it is off by 0.4 %."""
+    """Planted: P(keep) rounded to x's dtype, as in other libraries; at this rate 0.4 % off."""
 
     def biased(key: jax.Array, x: jax.Array) -> jax.Array:
         keep = random.keep_mask(key, x.shape, 0.498)
@@ -69,5 +69,5 @@ def test_masked_noise_hits_the_realised_share():
     x = jnp.ones(N)
     share = np.mean(np.asarray(flaxnoise.masked_gaussian_noise(KEY, x, 0.3, 0.7)) != 1)
     rate = float(random.realised_rate(0.3))
-    # A normal so small that 1 + 0.7·n is 1 again: |n| < 2^-24, once in 10^7.
+    # 1 + 0.7·n rounds to 1 if |n| < 2^-24, once in 10^7 draws.
     assert abs(share - rate) <= 6 * np.sqrt(rate * (1 - rate) / N) + 1e-6

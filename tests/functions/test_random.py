@@ -1,4 +1,4 @@
-"""flaxnoise.random: the noise as a value is the noise that the functions use."""
+"""flaxnoise.random returns the noise that the functions use."""
 
 import itertools
 
@@ -30,7 +30,7 @@ def test_masked_noise_is_where_dropout_drops_and_gaussian_noise_s_there():
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_normals_of_short_dtypes_are_the_float32_ones_rounded_once(dtype: str):
-    """Not numbers of a short generator: jax.random.normal has 128 values in bfloat16."""
+    """They are not drawn in 16 bits: jax.random.normal has only 128 values in bfloat16."""
     narrow = random.normal(KEY, SHAPE, dtype)
     rounded = random.normal(KEY, SHAPE).astype(dtype)
     step = np.spacing(abs(np.asarray(rounded)).astype(dtype)).astype(np.float64)
@@ -81,13 +81,13 @@ def test_realised_rates_are_close_and_exact_at_the_ends(rate: float):
     smallest = 2.0**-31
     assert abs(realised - rate) <= max(min(rate, 1 - rate) / 128, smallest)
     assert (realised == 0) == (rate == 0)
-    # In float32 the largest rates below 1 are realised as 1 − T, which may round to 1.
+    # The largest rates below 1 are realised as 1 − T/2^31, which may round to 1 in float32.
     assert (realised == 1) == (rate == 1) or rate > 1 - 2.0**-23
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 1 / 3, 0.9, 0.999, 2.0**-16])
 def test_what_is_kept_is_scaled_by_the_realised_rate(rate: float):
-    """Not 1/(1 − rate) with a mask of 8-bit thresholds, whose rate 0.1 is 0.1016."""
+    """With 8-bit thresholds rate 0.1 would be realised as 0.1016, but scaled by 1/0.9."""
     y = flaxnoise.dropout(KEY, jnp.ones(1 << 16), rate)
     scale = jnp.max(y)
     assert_same_bits(scale, 1 / (1 - random.realised_rate(rate)))

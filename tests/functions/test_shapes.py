@@ -1,4 +1,4 @@
-"""Shapes from scalars to six dimensions: the noise follows the linear index alone."""
+"""Shapes from scalars to six dimensions: the noise only depends on the linear index."""
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ sizes = st.lists(st.integers(1, 9), max_size=4).map(tuple)
 def test_dropout_is_its_mask_and_its_scale_exactly(shape: tuple[int, ...], rate: float, dtype: str):
     x = array(*shape, dtype=dtype)
     keep = random.keep_mask(KEY, shape, rate)
-    # Of ends, the mask alone decides: 1/P(keep) is then never used, or infinite.
+    # At the ends only the mask matters: 1/P(keep) is unused, or infinite.
     scale = 1 / (1 - random.realised_rate(rate)) if rate < 1 else jnp.float32(0)
     y = flaxnoise.dropout(KEY, x, rate)
     tiny = 2.0**-16 < rate < 1 - 2.0**-16

@@ -13,7 +13,7 @@ FAMILY = Path(__file__).parents[1] / "family"
 
 
 def noise_functions() -> dict[str, inspect.Signature]:
-    """The public functions of flaxnoise whose first argument is a key and whose second is x."""
+    """Returns the public functions whose first argument is a key and whose second is x."""
     signatures = {
         name: inspect.signature(value)
         for name, value in vars(flaxnoise).items()

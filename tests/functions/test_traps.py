@@ -1,6 +1,6 @@
-"""Defects of other libraries that this one must never have, each as a user would meet it.
+"""Defects known from other libraries, each as a user would meet it.
 
-Those about layers, streams of keys and saved state are under tests/layers and tests/sharding.
+Those about layers, streams of keys and saved state are in tests/layers and tests/sharding.
 """
 
 from typing import Any
@@ -94,7 +94,7 @@ def test_each_key_of_a_batch_is_used(impl: str):
 
 
 def test_neighbours_do_not_share_a_mask():
-    """Each of the 16 patterns of four neighbours, in its share of 2^16 draws, within 6σ."""
+    """Each of the 16 patterns of four neighbours has its share of 2^16 draws, within 6σ."""
     mask = np.asarray(random.keep_mask(KEY, (1 << 16, 4), 0.5))
     counts = np.bincount(mask @ np.array([1, 2, 4, 8]), minlength=16)
     expected = len(mask) / 16
@@ -102,7 +102,7 @@ def test_neighbours_do_not_share_a_mask():
 
 
 def test_signs_of_zeros():
-    """What is dropped is +0 whatever x was; a zero that is kept keeps its sign."""
+    """A dropped element is +0 for any x; a kept zero keeps its sign."""
     negative = jnp.full(257, -0.0)
     y = flaxnoise.dropout(KEY, negative, 0.5)
     keep = random.keep_mask(KEY, (257,), 0.5)
@@ -113,14 +113,14 @@ def test_signs_of_zeros():
 
 
 def test_rate_one_tenth_drops_one_tenth():
-    """Thresholds of 8 bits would drop 0.1016 and scale by 1/0.9."""
+    """8-bit thresholds would drop 0.1016 and scale by 1/0.9."""
     assert abs(float(random.realised_rate(0.1)) - 0.1) < 1e-5
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float8_e4m3fn"])
 @every_case
 def test_gradients_do_not_rely_on_promotion_of_dtypes(case: Case, dtype: str):
-    """Which jax may forbid, and which 8-bit floats do not have."""
+    """jax can be set to forbid promotion, and 8-bit floats do not have it."""
     x = array(8, 33, dtype=dtype)
 
     def loss(x: jax.Array, *params: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Only values that are on the host are checked: those on an accelerator are not waited for."""
+"""Only values on the host are checked; values on an accelerator are not fetched."""
 
 from typing import Any
 
@@ -14,32 +14,32 @@ from cases import KEY, array
 from closeness import assert_same_bits
 
 X = array(5, 33)
-# They take no such array, or need a number that is known.
+# Functions that take no such array, or need a static number.
 STATIC = {("dot_product_attention", "scale"), ("dot_product_attention", "logits_soft_cap")}
 NOT_CHECKED = {"linear_rates", "mc_apply", "per_example", "residual_drop_path"}
 
 
 class Gpu:
-    """Stands for a device of which this machine has none."""
+    """A stand-in for a GPU device."""
 
     platform = "gpu"
 
 
 @pytest.fixture
 def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Arrays say that they are on a GPU."""
+    """Makes arrays report that they are on a GPU."""
     monkeypatch.setattr(type(X), "devices", lambda _: {Gpu})
 
 
 def unreadable(value: Any) -> jax.Array:
-    """An array that raises when it is read, as it was deleted."""
+    """Returns a deleted array, which raises when it is read."""
     array = jnp.array(value)
     array.delete()
     return array
 
 
 def trace(name: str) -> int:
-    """Traces a function whose numbers cannot be read; how many of them there are."""
+    """Traces a function with unreadable numbers; returns how many there are."""
     numbers = {
         argument: unreadable(value)
         for argument, value in CALLS[name].items()

@@ -25,7 +25,7 @@ ARRAYS = {
 
 
 def calls(name: str) -> list[dict[str, Any]]:
-    """The call of the table, and with each parameter at its ends."""
+    """Returns the arguments of the table's call, and those with each parameter at its ends."""
     call = dict(CALLS[name])
     if name == "noisy_dense":
         call |= {

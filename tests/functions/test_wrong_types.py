@@ -1,7 +1,7 @@
-"""Things of the wrong type, for every argument of every public function: the error is ours.
+"""Values of the wrong type, for every argument of every public function, raise our error.
 
-It names function and argument, says what is expected and shows what was given. Where a value is
-not refused, the result is as for any other: an array or a tree of them.
+It names function and argument, says what is expected and shows what was given. If a value is
+accepted, the result is an array or a tree of arrays.
 """
 
 import decimal
@@ -16,12 +16,12 @@ from flax import nnx
 
 from calls import CALLS, KEY, public, public_functions
 
-# Not of noise: tested with what they are for.
+# Not functions of noise; tested elsewhere.
 OTHERS = {"backend", "backends", "dropouts", "fold_in_axes", "local_shard", "partition_kernels"}
 
 
 class Shaped:
-    """Looks like an array and is none."""
+    """Has shape and dtype, but is not an array."""
 
     dtype = "nonsense"
     shape = "odd"
@@ -56,9 +56,9 @@ WRONG = {
     "nnx.Rngs": nnx.Rngs(0),
     "nnx.Param": nnx.Param(jnp.ones(3)),
 }
-# Sizes of what is made: 2^70 of them are no mistake in the type.
+# Arguments that are sizes: 2^70 is not of the wrong type.
 COUNTS = {"depth", "samples"}
-# Functions of the user's, whose errors are the user's.
+# Arguments that are users' functions, which raise their own errors.
 FUNCTIONS = {"branch", "function", "where"}
 
 
@@ -73,7 +73,7 @@ def error_of(name: str, arguments: dict[str, Any]) -> Exception | None:
         return None if callable(result) else result
 
     try:
-        jax.eval_shape(call)  # traced only: what is not refused need not be compiled
+        jax.eval_shape(call)  # traced only: an accepted call need not be compiled
     except (TypeError, ValueError) as error:
         return error
     return None

@@ -1,4 +1,4 @@
-"""What the documentation shows runs: examples of docstrings, and the Python of README.md."""
+"""The examples of docstrings and the Python blocks of README.md run."""
 
 import doctest
 import importlib
@@ -13,7 +13,7 @@ import pytest
 import flaxnoise
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-LIBRARY = "flaxnoise.backends.cpu.flaxnoise_cpu"  # no module, but the file ends like one
+LIBRARY = "flaxnoise.backends.cpu.flaxnoise_cpu"  # not a module, but has the suffix of one
 MODULES = sorted(
     {found.name for found in pkgutil.walk_packages(flaxnoise.__path__, "flaxnoise.")} - {LIBRARY}
 )
@@ -21,7 +21,7 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("module", ["flaxnoise", *MODULES])
 def test_examples_of_docstrings_run(module: str, capsys: pytest.CaptureFixture[str]):
-    """Examples may use the names below without saying where they come from."""
+    """Examples may use the names below without importing them."""
     names = {
         "flaxnoise": flaxnoise,
         "jax": jax,

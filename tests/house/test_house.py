@@ -1,4 +1,4 @@
-"""The shape of the repository: what lies at its top, how long files are, what they mention."""
+"""The repository: its top level, the length of files, and no paths of a developer's machine."""
 
 import re
 import shutil
@@ -13,13 +13,13 @@ TOP_FOLDERS = {"flaxnoise", "tests", "bench", "scripts"}
 SOURCES = {".py", ".sh", ".c", ".cc", ".cpp", ".h", ".hpp"}
 LONGEST = 300
 
-# A path of somebody's own machine: an absolute path below a home or a working folder.
+# A path of a developer's machine: an absolute path below a home or working folder.
 MACHINE_PATH = re.compile(r"(?<![\w.~/])/(?:root|work|home/\w+|Users/\w+)/")
 
 
 @pytest.fixture(scope="module")
 def files() -> list[Path]:
-    """All files of the repository, as paths from its root, without those that git ignores."""
+    """Returns all files that git does not ignore, as paths from the root."""
     if shutil.which("git") is None:
         pytest.skip("no git: what belongs to the repository is unknown")
     listing = subprocess.run(

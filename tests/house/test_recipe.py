@@ -1,4 +1,4 @@
-"""The recipe for a new kind of noise, followed to the letter in a copy of the tree."""
+"""The guide's recipe for a new kind of noise, applied to a copy of the tree."""
 
 import importlib
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "scripts" / "docs" / "guides" / "adding_a_noise.md"
-# What goes over the tables: docstrings and rows, ends, dtypes, errors, shared noise, both layers.
+# Tests over the tables: rows and docstrings, ends, dtypes, errors, shared noise, both layers.
 SUITE = (
     "tests/functions/test_table.py",
     "tests/functions/test_ends.py",
@@ -36,7 +36,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def follow(recipe: str, tree: Path) -> None:
-    """Adds the lines with + below the line above them, or to the end of the file."""
+    """Inserts the lines with + below the line above them, or at the end of the file."""
     for part in re.split(r"^\+\+\+ ", recipe, flags=re.MULTILINE)[1:]:
         name, *steps = part.splitlines()
         lines = (tree / name).read_text().splitlines()

@@ -1,4 +1,4 @@
-"""A release is refused where tag, version and changelog do not agree."""
+"""scripts/release.sh refuses a release unless tag, version and changelog agree."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ def git(tree: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A repository of the files that a release asks, committed and tagged."""
+    """A repository with the files that release.sh reads, committed and tagged."""
     for name in ("scripts/release.sh", "flaxnoise/__init__.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)

@@ -1,4 +1,4 @@
-"""The check of a release's wheels finds what must not be in one, and what is missing."""
+"""scripts/wheels/check.py finds files that must not be in a wheel, and missing ones."""
 
 import importlib.util
 import pathlib

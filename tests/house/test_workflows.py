@@ -1,4 +1,4 @@
-"""Workflows and hooks call scripts that exist, with the names of their settings."""
+"""Workflows, hooks and CONTRIBUTING.md name scripts, settings, modules and files that exist."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Keys as arrays: indexed, reshaped, moved, donated, converted, pickled; checked for reuse."""
+"""Arrays of keys: indexing, reshaping, moving, donation, conversion, pickling, checks for reuse."""
 
 import copy
 import pickle
@@ -78,7 +78,7 @@ def test_donated_and_sharded_keys():
     stepped = step(sharded)
     assert sharded.is_deleted()
     np.testing.assert_array_equal(data(stepped), expected)
-    # One key a device, of its own.
+    # Each device has its own key.
     shard = stepped.addressable_shards[5]
     np.testing.assert_array_equal(data(shard.data), expected[5:6])
 
@@ -119,7 +119,7 @@ def test_jax_has_no_public_way_to_make_them_the_default():
 def test_without_jaxs_private_table_the_implementation_serves_by_object(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """As in a version of jax that keeps its table elsewhere."""
+    """As in a version of jax without that private table."""
     prng = pytest.importorskip("jax._src.random.prng", reason="this jax has no such table")
     without = {name: own for name, own in prng.prngs.items() if name != "flaxnoise"}
     monkeypatch.setattr(prng, "prngs", without)

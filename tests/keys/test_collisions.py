@@ -1,4 +1,4 @@
-"""No two derivations give the same key, nor keys that could share blocks between domains."""
+"""Derivations of keys never collide, not even in all but the byte that domains change."""
 
 import itertools
 
@@ -18,7 +18,7 @@ DOMAIN_BYTE = np.uint32(0xFF000000)
 
 @jax.jit
 def _families(key: jax.Array) -> list[jax.Array]:
-    """2^20 each of seeds, children, folded numbers, and children of children, all four ways."""
+    """Returns 2^20 keys each of seeds, children, fold-ins, and four kinds of grandchildren."""
     numbers, branches = jnp.arange(COUNT), jnp.arange(TREE)
 
     def by_fold_in(key: jax.Array) -> jax.Array:
@@ -43,9 +43,9 @@ def families() -> list[NDArray[np.uint32]]:
 
 
 def repeated(keys: NDArray[np.uint32]) -> int:
-    """How many keys agree with another in all but the byte in which domains differ.
+    """Counts keys that agree with another in all but the byte in which domains differ.
 
-    Compares a hash of 64 bits: keys of different hashes are different.
+    Compares 64-bit hashes: keys with different hashes are different.
     """
     rows = np.ascontiguousarray(keys & ~np.array([0, 0, DOMAIN_BYTE, 0], np.uint32)).view(np.uint64)
     mixed = np.sort(rows[:, 0] * np.uint64(0x9E3779B97F4A7C15) + rows[:, 1])

@@ -1,4 +1,4 @@
-"""Models of Flax, nnx and linen, under a key of ours, and our own functions and layers."""
+"""Flax models (nnx and linen), our functions and our layers, under keys of flaxnoise.random.key."""
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +70,7 @@ def test_nnx_under_jit_and_grad_is_the_same():
 
 
 def test_split_rngs_gives_each_its_own_under_vmap_and_scan():
-    """Initial weights and noise of four copies, drawn at once."""
+    """Initial weights and noise of four copies."""
 
     @nnx.split_rngs(splits=4)
     @nnx.vmap(in_axes=(0,), out_axes=0)

@@ -1,4 +1,4 @@
-"""Each distribution of jax.random follows its law under a key of ours."""
+"""Every distribution of jax.random is right under a key of flaxnoise.random.key."""
 
 import zlib
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from flaxnoise import random
 from scores import LIMIT
 
 SIZE = 1 << 15
-# Kolmogorov's statistic √n·max|F − F_n| is above 3.2 once in 4·10^8 (2·exp(−2·3.2²)).
+# Kolmogorov's statistic √n·max|F − F_n| exceeds 3.2 once in 4·10^8 tests (2·exp(−2·3.2²)).
 LIMIT_KOLMOGOROV = 3.2
 KEY = random.key(11)
 WEIGHTS = np.array([0.1, 0.2, 0.3, 0.4])
@@ -81,7 +81,7 @@ CONTINUOUS: dict[str, tuple[Draw, scipy.stats.rv_continuous]] = {
     ),
 }
 
-# Draws of the integers 0, 1, …, with their probabilities.
+# Draws of the integers 0, 1, … and their probabilities.
 DISCRETE: dict[str, tuple[Draw, NDArray]] = {
     "bernoulli": (lambda k: jax.random.bernoulli(k, 0.3, SIZE), np.array([0.7, 0.3])),
     "binomial": (
@@ -133,7 +133,7 @@ def test_a_continuous_distribution_has_its_law(name: str):
     draw, law = CONTINUOUS[name]
     sample = drawn(name, draw).astype(np.float64)
     assert kolmogorov(sample, law) < LIMIT_KOLMOGOROV
-    # Planted: a few in a hundred draws too many are below the median.
+    # Planted: a few percent too many draws are below the median.
     few = np.arange(sample.size) % 16 == 0
     shifted = np.where(few, np.minimum(sample, law.median()), sample)
     assert kolmogorov(shifted, law) > LIMIT_KOLMOGOROV
@@ -146,7 +146,7 @@ def test_a_discrete_distribution_has_its_law(name: str):
     counts = np.bincount(sample, minlength=len(probabilities))
     assert counts.shape == probabilities.shape
     assert scores.chi_square(counts, probabilities) < LIMIT
-    # Planted: some of the draws are those of the first value.
+    # Planted: some draws are replaced by the first value.
     shifted = np.bincount(
         np.where(np.arange(sample.size) % 5 == 0, 0, sample), minlength=counts.size
     )
@@ -171,7 +171,7 @@ def test_a_permutation_has_every_element_once():
 
 
 def test_poisson_is_jaxs_own_limit():
-    """It serves threefry2x32 alone; a key of that kind can be drawn from one of ours."""
+    """It only supports threefry2x32; a key of that kind can be drawn from one of ours."""
     with pytest.raises(NotImplementedError, match="only implemented for the threefry2x32"):
         jax.random.poisson(KEY, 3.0, (SIZE,))
     other = jax.random.wrap_key_data(jax.random.bits(KEY, (2,)), impl="threefry2x32")
@@ -181,7 +181,7 @@ def test_poisson_is_jaxs_own_limit():
 
 
 def test_all_distributions_are_here():
-    """Of those that this version of jax has."""
+    """All distributions of this version of jax are tested."""
     no_distributions = {
         *("Key", "PRNGKey", "key", "key_data", "key_dtype", "key_impl", "wrap_key_data", "clone"),
         *("split", "fold_in", "random_gamma_p", "poisson"),

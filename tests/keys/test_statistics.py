@@ -1,4 +1,4 @@
-"""Keys in sequence, children of a key, trees and chains of them draw independent words."""
+"""Consecutive keys, children of a key, and trees and chains of children draw independent words."""
 
 import functools
 
@@ -25,7 +25,7 @@ def folded(key: jax.Array, numbers: jax.Array) -> jax.Array:
 
 
 def chain(key: jax.Array) -> jax.Array:
-    """A key, its first child, the first child of that, and so on."""
+    """Returns a key, its first child, the first child of that, and so on."""
     return jax.lax.scan(lambda k, _: (jax.random.split(k, 2)[0], k), key, length=ROWS)[1]
 
 
@@ -51,13 +51,13 @@ FAMILIES = {
 
 
 def standardised(words: NDArray) -> NDArray[np.float32]:
-    """Uniform integers of any width, with mean 0 and variance 1."""
+    """Scales uniform integers of any width to mean 0 and variance 1."""
     scale = 2.0 ** -(8 * words.dtype.itemsize)
     return (np.sqrt(12) * (words * scale - 0.5)).astype(np.float32)
 
 
 def family_score(rows: NDArray[np.float32]) -> float:
-    """Of a row for each key: correlations of rows, and of one element of each in turn; sums."""
+    """Scores a row per key: correlations of rows, correlations when interleaved, and sums."""
     return max(
         scores.row_correlations(rows),
         scores.lag_correlations(rows.T.ravel()),
@@ -66,7 +66,7 @@ def family_score(rows: NDArray[np.float32]) -> float:
 
 
 def byte_score(words: NDArray) -> float:
-    """Of each byte of the words, its 256 values."""
+    """Scores the 256 values of each byte of the words."""
     columns = np.ascontiguousarray(words).view(np.uint8).reshape(len(words), -1)
     counts = [np.bincount(column, minlength=256) for column in columns.T]
     return max(scores.chi_square(count, 1 / 256) for count in counts)
@@ -92,7 +92,7 @@ def test_keys_that_share_words_are_seen():
 
 
 def test_a_child_that_is_its_parent_further_on_is_seen():
-    """Planted: child i draws the parent's words from number i on."""
+    """Planted: child i draws the parent's words starting at number i."""
     words = np.asarray(jax.random.bits(KEY, (ROWS + COLUMNS - 1,)))
     rows = np.lib.stride_tricks.sliding_window_view(standardised(words), COLUMNS)
     assert family_score(rows) > LIMIT
@@ -100,7 +100,7 @@ def test_a_child_that_is_its_parent_further_on_is_seen():
 
 @functools.cache
 def children(way: str) -> NDArray[np.uint32]:
-    """The words of 2^18 keys, uint32[2^18, 4]."""
+    """Returns the words of 2^18 keys, uint32[2^18, 4]."""
     numbers = jnp.arange(COUNT)
     keys = {
         "seeds": lambda: jax.vmap(random.key)(numbers),
@@ -111,7 +111,7 @@ def children(way: str) -> NDArray[np.uint32]:
 
 
 def key_score(words: NDArray[np.uint32]) -> float:
-    """Of the words of consecutive children as random numbers themselves."""
+    """Scores the words of consecutive children as random numbers."""
     return max(byte_score(words), scores.lag_correlations(standardised(words).ravel()))
 
 
@@ -143,14 +143,14 @@ def test_the_words_of_children_and_their_own_are_none_of_the_parent(way: str):
 
 
 def test_children_out_of_the_parents_own_words_are_seen():
-    """Planted: split in the domain of the words."""
+    """Planted: split draws in the domain of the words."""
     key = reference.key_words(KEY)
     derived = key_reference.blocks(key, reference.BITS, np.arange(COUNT))
     assert correlation_with_parent(derived) > LIMIT
 
 
 def flips(way: str) -> NDArray[np.int64]:
-    """How often each of the 128 bits of a key changes with one bit of a seed or of data."""
+    """Counts how often each of the 128 bits of a key flips with one bit of a seed or of data."""
     seeds = np.arange(512, dtype=np.int64) * 0x9E3779B9 % (1 << 31)
     flipped = seeds[:, None] ^ (1 << np.arange(31))
     make = random.key if way == "seeds" else lambda n: jax.random.fold_in(KEY, n)
@@ -176,7 +176,7 @@ def test_elements_of_other_widths_are_uniform_and_independent(dtype: str):
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint64"])
 def test_elements_that_share_bits_are_seen(dtype: str):
-    """Planted: of a word, the same bits serve two neighbours."""
+    """Planted: two neighbours use the same bits of a word."""
     with jax.enable_x64(dtype == "uint64"):
         drawn = np.asarray(jax.random.bits(KEY, (1 << 20,), dtype)).copy()
     drawn[1::2] = drawn[::2]

@@ -1,4 +1,4 @@
-"""Keys go through Orbax and to other processes, and come back as they were."""
+"""Keys are saved by Orbax, sent to other processes, and restored unchanged."""
 
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def test_the_streams_of_a_flax_model_go_on_after_a_restart(tmp_path: Path):
 def test_words_are_what_to_save_where_jax_does_not_know_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """As in a program that restores without importing flaxnoise, or a jax without the table."""
+    """As in a program that does not import flaxnoise, or in a jax without the private table."""
     keys = saved(tmp_path / "keys", {"key": KEY})
     words = saved(tmp_path / "words", {"key": jax.random.key_data(KEY)})
     prng = pytest.importorskip("jax._src.random.prng", reason="this jax has no such table")

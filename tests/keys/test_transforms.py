@@ -1,4 +1,4 @@
-"""What a key draws and derives is the same under every transform, mode, sharding and backend."""
+"""Draws and derived keys are the same under every transform, mode, sharding and backend."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ Tree = Any
 
 
 def everything(key: jax.Array) -> Tree:
-    """Each derivation, and bits of shapes that whole words do and do not fill."""
+    """Returns all derivations of a key, and bits of shapes that do and do not fill whole words."""
     drawn = [jax.random.bits(key, shape, dtype) for dtype, shape in DRAWS]
     keys = [
         jax.random.split(key, (2, 3)),
@@ -47,13 +47,13 @@ def expected() -> Tree:
 
 @pytest.fixture(scope="module")
 def each_expected() -> Tree:
-    """Of each of several keys, by a loop."""
+    """The result of ``everything`` for several keys, by a loop."""
     one = jax.jit(everything)
     return stacked([one(key) for key in KEYS])
 
 
 def kernels(function: Any, *arguments: Any) -> int:
-    """Calls of the compiled kernel in the program that jax makes of a function."""
+    """Counts the calls of the compiled kernel in a lowered function."""
     return jax.jit(function).lower(*arguments).as_text().count(f"@{cpu.TARGET}")
 
 
@@ -127,7 +127,7 @@ def test_the_kernel_serves_where_nothing_is_asked_for():
 
 @both_kinds
 def test_keys_sharded_over_devices(kind: jax.sharding.AxisType, each_expected: Tree):
-    """jax's own philox4x32 keys cannot be folded here."""
+    """jax's own philox4x32 keys do not support fold_in here."""
     devices = mesh(kind)
     with jax.set_mesh(devices):
         keys = put(KEYS, devices, ("a", "b"))
@@ -167,7 +167,7 @@ def test_inside_shard_map_a_key_draws_alike_everywhere_and_a_sharded_one_its_own
     devices = mesh(jax.sharding.AxisType.Auto)
 
     def local(key: jax.Array, keys: jax.Array) -> tuple[Tree, Tree]:
-        with flaxnoise.local_shard(P("a")):  # speaks of arrays of flaxnoise's own functions
+        with flaxnoise.local_shard(P("a")):  # only concerns arrays of flaxnoise's functions
             return jax.random.bits(key, (3, 7))[None], jax.vmap(everything)(keys)
 
     cut = P(("a", "b"))
@@ -197,7 +197,7 @@ def by_words(words: jax.Array) -> Tree:
 
 
 def test_an_exported_program_takes_the_words(expected: Tree):
-    """jax cannot export arguments that are keys of any but its oldest implementations."""
+    """jax can only export key arguments of its oldest implementations."""
     exported = jax.export.export(jax.jit(by_words), platforms=("cpu", "cuda", "tpu"))
     words = jax.random.key_data(KEY)
     again = jax.export.deserialize(exported(words).serialize())

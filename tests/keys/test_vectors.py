@@ -1,4 +1,4 @@
-"""Keys, their children and their bits are the pinned ones, and those of the NumPy reference."""
+"""Keys, their children and their bits equal the pinned vectors and the NumPy reference."""
 
 import importlib.util
 import json

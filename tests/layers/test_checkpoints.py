@@ -1,4 +1,4 @@
-"""Training that stops and continues draws what training without a break draws."""
+"""Interrupted and resumed training draws the same noise as uninterrupted training."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a layer is given when it is made: traced numbers, and mistakes."""
+"""Constructor arguments of layers: traced numbers, and wrong values."""
 
 import functools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A mistake has one text, whether function, linen layer or nnx layer finds it."""
+"""A wrong argument raises the same message in function, linen layer and nnx layer."""
 
 import functools
 from collections.abc import Callable
@@ -23,7 +23,7 @@ OUT_OF_RANGE = {
 
 
 def mistakes(row: Row) -> list[tuple[Any, Any, dict[str, Any]]]:
-    """(key, x, arguments), each with one mistake."""
+    """Returns (key, x, arguments), each with one wrong value."""
     right = row.fields
     wrong = [
         {**right, name: value}
@@ -43,7 +43,7 @@ def mistakes(row: Row) -> list[tuple[Any, Any, dict[str, Any]]]:
 
 
 def text_of(call: Callable[..., Any], *arguments: Any, **more: Any) -> str:
-    """Kind and text of the error that a call raises."""
+    """Returns type and message of the error that a call raises."""
     with pytest.raises((TypeError, ValueError), match=": ") as raised:
         call(*arguments, **more)
     return f"{raised.type.__name__}: {raised.value}"
@@ -78,7 +78,7 @@ def test_integers_raise_at_every_rate_and_without_a_stream(row: Row):
         for api in APIS:
             with pytest.raises(TypeError, match=rf"^{row.case.name}: x must be floating"):
                 api.run(row, INTEGERS, fields=row.fields_of(params), key=KEY)
-    if row.name == "Dropout":  # at rate 0 it lets them pass, as Flax's does
+    if row.name == "Dropout":  # at rate 0 it accepts them, like Flax's
         for api in APIS:
             assert api.run(row, INTEGERS, fields={"rate": 0.0}) is INTEGERS
         return

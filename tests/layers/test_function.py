@@ -1,4 +1,4 @@
-"""A layer is its function with a key from the stream, in both APIs, to the last bit."""
+"""A layer equals its function with a key from the stream, bit for bit, in both APIs."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Learned parameters: a Param as an nnx layer's attribute, a linen param given to the call."""
+"""Learned parameters: a Param as an nnx layer's attribute, a linen param passed to the call."""
 
 import flax.linen as nn
 import jax
@@ -15,13 +15,13 @@ from layer_table import ROWS, Row, every_row
 
 KEY = jax.random.key(5)
 X = jax.random.normal(jax.random.key(3), (33, 129))
-# A few elements, since a sum over many would round, and such that every noise moves.
+# Few elements, since a sum over many would round; every noise changes each of them.
 CHOSEN = tuple(np.argwhere(~np.asarray(flaxnoise.random.keep_mask(KEY, X.shape, 0.3)))[:6].T)
 FEW = jnp.zeros(X.shape).at[CHOSEN].set(1.0)
 
 
 def of_function(row: Row, params: tuple[float, ...]) -> tuple[jax.Array, ...]:
-    """Gradients of the chosen elements' sum in each parameter."""
+    """Returns the gradient of the sum of the chosen elements in each parameter."""
 
     def chosen(*params: jax.Array) -> jax.Array:
         return (row.case.function(KEY, X, *params) * FEW).sum()
@@ -44,7 +44,7 @@ def test_a_param_as_attribute_gets_the_gradient_of_the_function(row: Row, per_ch
     for i, name in enumerate(values):
         gradient = gradients[name][...] if per_channel else gradients[name].get_value()
         assert jnp.any(gradient != 0) == (i in row.case.learned)
-        # Twice the ulps: those of the sum as well.
+        # Twice the ulps, to include those of the sum.
         row.case.assert_equal(gradient, expected[i], abs(X[CHOSEN]).sum(), factors=2)
 
 
@@ -68,14 +68,14 @@ def test_an_nnx_param_is_trained():
 
     for _ in range(10):
         step(layer, optimizer)
-    # The loss is stddev²·mean(n²), so that a step multiplies stddev by 1 − 0.4·mean(n²), which 4257
-    # normals keep within 0.6 ± 0.4·6·√(2/4257).
+    # The loss is stddev²·mean(n²), so a step multiplies stddev by 1 − 0.4·mean(n²), which for 4257
+    # normals is within 0.6 ± 0.4·6·√(2/4257), 6 standard errors.
     assert 0.5 * 0.548**10 < layer.stddev[...] < 0.5 * 0.652**10
     assert layer.rngs.count[...] == 10
 
 
 class Learned(nn.Module):
-    """The documented pattern: the model owns the parameter and gives it to the call."""
+    """The documented pattern: the model owns the parameter and passes it to the call."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""What flax.linen.Dropout does, ours does: each promise is tested on both."""
+"""Our Dropout behaves like flax.linen.Dropout: each promise is tested on both."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""Under every lifted transform of linen a layer is its function with the key of its place."""
+"""Under every lifted transform of linen a layer equals its function with the key of its scope."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ X = jax.random.normal(jax.random.key(3), (4, 33, 129))
 
 
 class Noisy(nn.Module):
-    """A model with the row's layer in it."""
+    """A model that contains the row's layer."""
 
     row: Row
 
@@ -36,7 +36,7 @@ class Key(nn.Module):
 
 
 class KeyOfNoisy(Noisy):
-    """A model that gives, in place of its noisy x, the key that a layer at that place gets."""
+    """A model that returns the key of its layer instead of the noisy x."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -47,7 +47,7 @@ def split(each: bool) -> dict[str, Any]:
     return {"variable_axes": {}, "split_rngs": {"dropout": each}}
 
 
-# What makes a class into one that does its work for every x of X.
+# Lifts a module class so that it is applied to every x of X.
 OVER_X = {
     "vmap, a key for each": lambda model: nn.vmap(model, **split(True)),
     "vmap, one key": lambda model: nn.vmap(model, **split(False)),
@@ -104,7 +104,7 @@ def test_transforms_of_one_call_and_their_gradients(row: Row, lift: str):
 
 
 class Differentiated(nn.Module):
-    """Derivatives inside the model, through the lifted transforms."""
+    """A model that differentiates inside, through lifted transforms."""
 
     row: Row
     how: str

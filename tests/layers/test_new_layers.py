@@ -1,4 +1,4 @@
-"""What a new noise costs in each API, and that users may derive classes from the layers."""
+"""New layers from a function take few lines in each API, and users may subclass layers."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ X = jax.random.normal(jax.random.key(3), (33, 129))
 
 @same_for_every_key(stddev=(0,))
 def shifted(key: jax.Array, x: jax.Array, stddev: Any, share: Any, *, steps: int = 1) -> jax.Array:
-    """A function that takes other arguments than ours do."""
+    """A function with arguments that ours do not have."""
     return flaxnoise.gaussian_noise(key, x, stddev) + share * steps
 
 

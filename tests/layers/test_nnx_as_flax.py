@@ -1,4 +1,4 @@
-"""What flax.nnx.Dropout does, ours does: each promise is tested on both."""
+"""Our Dropout behaves like flax.nnx.Dropout: each promise is tested on both."""
 
 import copy
 import inspect

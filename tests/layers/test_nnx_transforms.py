@@ -1,4 +1,4 @@
-"""Under every transform of nnx a layer draws what the loop draws, and its stream moves alike."""
+"""Under every transform of nnx a layer draws as in a loop, and its stream advances equally."""
 
 import chex
 import jax
@@ -19,13 +19,13 @@ def make(row: Row) -> nnx.Module:
 
 
 def keys(count: int = len(X)) -> list[jax.Array]:
-    """What the stream of a fresh layer gives."""
+    """Returns the keys that the stream of a new layer gives."""
     stream = nnx.Rngs(0).dropout.fork()
     return [stream() for _ in range(count)]
 
 
 def assert_same(row: Row, ys: jax.Array, given: list[jax.Array]) -> None:
-    """Each y is the function of its x and key."""
+    """Asserts that each y is the function of its x and key."""
     chex.assert_equal_shape([ys, X])
     for y, x, key in zip(ys, X, given, strict=True):
         row.case.assert_equal(y, row.function(key, x, **row.fields), x)

@@ -1,4 +1,4 @@
-"""Everything public can be pickled, by pickle and by cloudpickle."""
+"""All public layers can be pickled, by pickle and by cloudpickle."""
 
 import inspect
 import pickle

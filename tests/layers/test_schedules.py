@@ -1,4 +1,4 @@
-"""Parameters that change from step to step: schedules, traced once."""
+"""Parameters that follow a schedule: the step is traced once."""
 
 import chex
 import flax.linen as nn
@@ -16,7 +16,7 @@ from layer_table import Row, two_rows
 KEY = jax.random.key(5)
 X = jax.random.normal(jax.random.key(3), (33, 129))
 STEPS = 4
-# float32 holds all their values, so that compiled or not they are the same.
+# All values are exact in float32, so they are the same whether compiled or not.
 SCHEDULES = {
     "linear": optax.linear_schedule(0.75, 0.0, STEPS),
     "steps": optax.piecewise_constant_schedule(0.5, {1: 0.5, 2: 0.0}),
@@ -45,7 +45,7 @@ def test_an_nnx_step_traces_once_and_follows_the_schedule(row: Row, schedule: op
 
 
 class Model(nn.Module):
-    """A schedule as users write it: its value goes into the call."""
+    """A schedule as users write it: its value is passed to the call."""
 
     layer: type[nn.Module]
     schedule: optax.Schedule

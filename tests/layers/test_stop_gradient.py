@@ -1,4 +1,4 @@
-"""StopGradient: the identity forward and nothing backward, in training and in evaluation."""
+"""StopGradient: the identity forward and a zero gradient, in training and in evaluation."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a call takes from its stream: one key, whatever the parameters, and none in evaluation."""
+"""A call takes one key from its stream, for any parameters, and none in evaluation."""
 
 from typing import Any
 

@@ -30,7 +30,7 @@ def test_every_noise_function_has_a_row():
         if inspect.isfunction(value)
         and next(iter(inspect.signature(value).parameters), "") == "key"
     }
-    # Attention is a function in Flax, too.
+    # Attention is a function in Flax as well.
     layers = {name.lower() for name in ROW_NAMES} | {"residualdroppath", "dotproductattention"}
     missing = sorted(name for name in noises if name.replace("_", "") not in layers)
     assert not missing, (

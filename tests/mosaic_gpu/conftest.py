@@ -1,4 +1,4 @@
-"""No GPU is at hand, and programs lowered for another platform are for none that jax knows."""
+"""No GPU is present, and lowering for another platform does not tell which device it is for."""
 
 import pytest
 

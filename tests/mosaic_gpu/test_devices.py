@@ -1,4 +1,4 @@
-"""The kernel is for Hopper and later: by the GPUs told, by what is said, by those at hand."""
+"""The kernel needs Hopper or later: by the program's GPUs, the environment, or those present."""
 
 import types
 
@@ -20,7 +20,7 @@ def drop(x: jax.Array) -> jax.Array:
 
 
 def lowered(function, platform: str = "cuda") -> str:
-    """For a platform that is not at hand: jax tells the CPU as the only device."""
+    """Lowers for an absent platform: jax passes the CPU as the only device."""
     return jax.jit(function).trace(X).lower(lowering_platforms=(platform,)).as_text()
 
 
@@ -67,7 +67,7 @@ def test_what_is_said_counts(monkeypatch: pytest.MonkeyPatch, said: str, reason:
 
 
 def test_the_gpus_of_the_program_come_before_those_at_hand(monkeypatch: pytest.MonkeyPatch):
-    """Compiling ahead of time on another machine; what is said has no say then."""
+    """As when compiling ahead of time on another machine; the environment is then ignored."""
     at_hand(monkeypatch, gpu("9.0"))
     reason = refusal([gpu("8.0", "A100")], exported=False)
     assert reason is not None
@@ -78,7 +78,7 @@ def test_the_gpus_of_the_program_come_before_those_at_hand(monkeypatch: pytest.M
 
 
 def test_what_is_said_of_an_export_comes_first(monkeypatch: pytest.MonkeyPatch):
-    """It is for another machine than the one that jax tells."""
+    """An export is for another machine than the one that jax passes."""
     older, hopper = [gpu("8.0", "A100")], [gpu("9.0")]
     assert refusal(older, exported=True) is None
     monkeypatch.setenv(ENVIRONMENT, "8.0")
@@ -91,7 +91,7 @@ def test_what_is_said_of_an_export_comes_first(monkeypatch: pytest.MonkeyPatch):
 
 
 def told_to(function, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
-    """The devices that the lowering of each call was told."""
+    """Returns the devices that were passed to the lowering of each call."""
     told, choose = [], lowering.choose
 
     def spied(call, forced):
@@ -104,7 +104,7 @@ def told_to(function, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 
 
 def test_jax_tells_the_devices_where_the_kernel_is_forced(monkeypatch: pytest.MonkeyPatch):
-    """And only there: other programs can be lowered without any."""
+    """Only there: other programs can be lowered without devices."""
     here = jax.devices()[:1]
     assert told_to(lambda x: drop(x) + 4, monkeypatch) == [tuple(here)]
     gradient = jax.grad(lambda x: jnp.sum(drop(x) ** 2))

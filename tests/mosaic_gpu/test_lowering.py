@@ -1,4 +1,4 @@
-"""Which programs get the kernel for GPUs: lowered and exported for cuda without one; not run."""
+"""Which programs use the kernel for GPUs: lowered and exported for cuda without a GPU, not run."""
 
 import jax
 import jax.export
@@ -27,7 +27,7 @@ def drop(x):
 
 
 def forced(function):
-    """The function, traced for the kernel."""
+    """Returns the function, forced to the kernel."""
 
     def call(*arguments):
         with flaxnoise.backend("mosaic_gpu"):
@@ -56,7 +56,7 @@ def test_every_kind_and_dtype_lowers_to_the_kernel(kind: str, dtype):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_integer_changes_its_sign_by_a_bitcast(kind: str):
-    """After one from uint32 to int32, Mosaic GPU converts to float32 as if it were unsigned."""
+    """After a bitcast to int32, Mosaic GPU converts to float32 as if the value were unsigned."""
 
     def noise(words, low):
         return draw(KINDS[kind], tuple(words), low, None, low)
@@ -90,7 +90,7 @@ def test_shards_lower_to_the_kernel(shape: tuple[int, ...], whole: tuple[int, ..
     "shape", [(1025,), (1200,), (5, 7, 36), (2047,), (2, 1023), (5123,)], ids=str
 )
 def test_sizes_between_those_of_tiles_lower_to_the_kernel(shape: tuple[int, ...]):
-    """Threads share a tile evenly, which the interpreter does not ask for."""
+    """Threads must share a tile evenly, which the interpreter does not check."""
     assert CALL in lowered(forced(drop), jnp.ones(shape))
     keys = jax.random.split(KEY, 3)
     batched = jax.vmap(lambda key: flaxnoise.dropout(key, jnp.ones(shape), 0.5))

@@ -1,4 +1,4 @@
-"""The kernel for GPUs draws the stream: words, masks and uniforms exactly, normals in ulps."""
+"""The kernel for GPUs draws the stream: words, masks and uniforms exactly, normals within ulps."""
 
 import math
 
@@ -15,7 +15,7 @@ from forms import form
 
 KEY = (0xFFFFFFFF, 3, 0x80000000, 7)
 RATES = (1 / 65536, 0.3, 65535 / 65536, 1e-5)
-# All tail, whole tiles of each size, tiles and a tail of 1 or 3, and dimensions that say nothing.
+# A scalar, an empty array, only a tail, whole tiles, and tiles with a tail of 1 or 3.
 SHAPES = ((), (0, 5), (7,), (3, 1025), (4096,), (5123,))
 DTYPES = {"bits": jnp.uint32, "keep": jnp.bool_}
 
@@ -44,7 +44,7 @@ def test_words_are_those_of_the_reference(shape: tuple[int, ...]):
 
 
 def test_a_tail_has_the_noise_of_its_place_wherever_the_shard_begins():
-    """Also at no multiple of four, as where a dimension is cut unevenly; (1, :2) of the whole."""
+    """The start need not be a multiple of four, as in uneven shards; here (1, :2) of the array."""
     whole, start = (4, 3, 1502), 3 * 1502
     words = drawn("bits", (1, 2, 1502), global_shape=whole, start=jnp.uint32([start, 0]))
     np.testing.assert_array_equal(
@@ -80,10 +80,10 @@ def test_normals_are_those_of_the_reference_within_ulps():
     ("shape", "whole", "first"),
     [
         ((2, 1024), (7, 1024), (3, 0)),  # whole rows; the start is a multiple of a tile
-        ((3, 684), (7, 1368), (4, 684)),  # cut along both, in fours
+        ((3, 684), (7, 1368), (4, 684)),  # sharded along both, in fours
         ((3, 5, 121), (2**22, 50, 1021), (2**21 + 5, 40, 900)),  # odd, beyond 2^32
-        ((9, 1, 250), (9, 3, 250), (0, 2, 0)),  # cut to a size of one
-        ((2, 3, 600), (4, 3, 600), (2, 0, 0)),  # one run, with a tail
+        ((9, 1, 250), (9, 3, 250), (0, 2, 0)),  # a shard of size one
+        ((2, 3, 600), (4, 3, 600), (2, 0, 0)),  # contiguous, with a tail
     ],
     ids=str,
 )

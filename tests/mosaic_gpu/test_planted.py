@@ -1,4 +1,4 @@
-"""The interpreter sees the defects that it is trusted to see, planted here."""
+"""The interpreter detects planted defects of the kinds that the tests rely on it for."""
 
 import dataclasses
 import types
@@ -47,12 +47,12 @@ def test_a_race_that_the_interpreter_only_counts_raises(monkeypatch):
 
 
 def test_the_verdict_of_the_interpreter_is_read(monkeypatch):
-    """Where no real race can be planted, too: in jax before 0.12."""
+    """Also in jax before 0.12, whose interpreter detects no races."""
     races = types.SimpleNamespace(races_found=True)
     monkeypatch.setattr(interpreted_gpu.interpret_pallas_call, "get_races", lambda: races)
     with pytest.raises(RuntimeError, match="a race: what the interpreter printed"):
         bits(8192)
-    bits(1023)  # has no kernel, and what ran before it says nothing about it
+    bits(1023)  # has no kernel; earlier runs do not count
 
 
 def test_a_form_that_leaves_all_to_xla_is_seen(monkeypatch):
@@ -62,7 +62,7 @@ def test_a_form_that_leaves_all_to_xla_is_seen(monkeypatch):
 
 
 def test_a_kernel_that_does_not_run_is_seen(monkeypatch):
-    """In the program, but in a branch that is not taken."""
+    """The kernel is in the program, but in a branch that is not taken."""
     run = backend.MosaicGpu.run
 
     def skipping(self, call, operands):

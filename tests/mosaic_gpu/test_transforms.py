@@ -1,4 +1,4 @@
-"""The public functions on the kernel for GPUs, under jax's transforms, against the xla form."""
+"""The public functions on the kernel for GPUs, under jax's transforms, against xla."""
 
 import jax
 import jax.numpy as jnp

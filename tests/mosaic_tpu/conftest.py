@@ -1,4 +1,4 @@
-"""The backend as the one that serves, on the CPU by interpretation."""
+"""Runs public functions on the TPU kernel, interpreted on the CPU."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
 
 @pytest.fixture
 def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Public functions take the kernel, whatever the platform."""
+    """Public functions use the kernel on every platform."""
     entry = MosaicTpu(interpret=True, platforms=("cpu",))
     monkeypatch.setitem(choice.BACKENDS, "mosaic_tpu", entry)
     with flaxnoise.backend("mosaic_tpu"):

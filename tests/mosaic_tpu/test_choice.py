@@ -1,4 +1,4 @@
-"""Where the kernel is chosen, where it refuses and why; lowered and exported without a TPU."""
+"""Which calls use the kernel, which it refuses and why; lowered and exported without a TPU."""
 
 import dataclasses
 
@@ -48,7 +48,7 @@ def test_a_forced_xla_calls_no_kernel():
 
 
 def test_small_arrays_and_small_examples_are_left_to_xla():
-    """Of a batch with a key for each, what counts is the size of an example."""
+    """In a batch with one key per example, the size of an example counts."""
     assert CALL not in lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), shaped(*SMALL))
     keys, drop = jax.random.split(KEY, 64), jax.vmap(lambda key, x: flaxnoise.dropout(key, x, 0.3))
     assert CALL not in lowered(drop, keys, shaped(64, 512))
@@ -59,9 +59,9 @@ def test_small_arrays_and_small_examples_are_left_to_xla():
     ("shape", "chosen"),
     [
         ((1 << 20,), True),
-        ((4, 1 << 17), True),  # few long rows, cut into chunks
+        ((4, 1 << 17), True),  # few long rows, reshaped into chunks
         ((4096, 1000), True),
-        ((1_000_000,), False),  # to cut these takes XLA longer than its own form
+        ((1_000_000,), False),  # reshaping these takes longer than the xla form
         ((4, 100_000), False),
         ((8, 12, 197, 197), False),
         ((16384, 4), False),
@@ -152,7 +152,7 @@ def test_each_shard_of_an_explicit_mesh_has_a_kernel():
 
 
 def test_rows_that_would_have_to_be_cut_are_left_to_xla():
-    """XLA takes longer to cut rows of 513 into chunks than to compute a mask by itself."""
+    """XLA takes longer to reshape rows of 513 into chunks than to compute the mask itself."""
     for columns, chosen in ((512, True), (516, True), (513, False), (1023, False)):
         text = lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), shaped(64, columns))
         assert (CALL in text) == chosen, columns

@@ -1,4 +1,4 @@
-"""The interpreter of memory finds nothing in the TPU kernel, and all that is planted here."""
+"""The memory-checking interpreter finds no fault in the TPU kernel, and every planted one."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -38,19 +38,19 @@ def sum_with_uniforms(x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(33, 384), (513, 1024)], ids=str)
 def test_it_finds_nothing_where_x_is_read(shape: tuple[int, ...]):
-    """In one block, and in three, the last of them not full."""
+    """With one block, and with three of which the last is partial."""
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     np.testing.assert_array_equal(sum_with_uniforms(x), x + reference.uniform(WORDS, index(shape)))
 
 
 @pytest.mark.parametrize("shape", [(130, 512), (2, 129, 768)], ids=str)
 def test_it_finds_nothing_in_the_buffer_of_interleaved_rows(shape: tuple[int, ...]):
-    """In one block, and in two."""
+    """With one block and with two."""
     np.testing.assert_array_equal(mask(shape), reference.keep(WORDS, index(shape), 0.3))
 
 
 def with_rows(monkeypatch: pytest.MonkeyPatch, wrong) -> None:
-    """Plants another block of rows in all that is read or written by blocks."""
+    """Plants a wrong block of rows in everything that is read or written by blocks."""
     right = pl.BlockSpec
 
     def spec(block, index_map, **memory):

@@ -1,4 +1,4 @@
-"""Shards: from any start index, and of any cut, the noise is that of the whole array."""
+"""Shards with any start index and any shape have the noise of the global array."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,7 +28,7 @@ def words_of(start: int) -> jnp.ndarray:
     ("rows", "columns", "odd"), [(3, 128, 0), (260, 1024, 0), (3, 33, 1), (130, 512, 0)]
 )
 def test_words_and_masks_are_those_of_the_index(rows: int, columns: int, odd: int):
-    """Where the kernel can begin, and where it hands over: to the one that needs less, to xla."""
+    """Starts that a kernel supports, and those left to a less restrictive kernel or to xla."""
     shape = (rows, columns)
     threshold = jnp.full((1, 1), reference.threshold(0.3), jnp.uint32)
     params = {"shape": shape, "global_shape": (LENGTH, columns)}
@@ -43,9 +43,9 @@ def test_words_and_masks_are_those_of_the_index(rows: int, columns: int, odd: in
 
 
 def serving(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], *starts: int) -> int:
-    """Which form serves examples with these starts: a kernel, by its alignment; 0 for xla.
+    """Returns which form computes examples with these starts: a kernel's alignment, or 0 for xla.
 
-    The forms give that number instead of noise.
+    The forms are replaced by ones that return that number.
     """
 
     def kernel(words, *_, grid, dtype, **__):
@@ -77,7 +77,7 @@ def test_the_first_kernel_that_a_start_allows_serves(
 
 
 def test_the_examples_of_a_batch_share_a_kernel(monkeypatch: pytest.MonkeyPatch):
-    """Rows that are chunks together need multiples of 1024, rows by themselves of four."""
+    """Rows that form chunks together need starts divisible by 1024, single rows by four."""
     assert serving(monkeypatch, (130, 512), 1024, 2048) == 1024
     assert serving(monkeypatch, (130, 512), 1024, 2052) == 4
     assert serving(monkeypatch, (130, 512), 1024, 2049) == 0
@@ -88,7 +88,7 @@ def test_the_examples_of_a_batch_share_a_kernel(monkeypatch: pytest.MonkeyPatch)
     [PHILOX_M4x32_0, PHILOX_M4x32_1, 3 << 16, 768 * 384, 0xFFFF, 0x1FFFF, 0xFFFEFFFF, 0xFFFFFFFF],
 )
 def test_a_product_of_halves_is_that_of_64_bits(multiplier: int):
-    """Of generators and of places; sums of halves that need one bit more are of two kinds."""
+    """Multipliers of the generator and of indices; sums of halves carry in two different ways."""
     words = np.array([0, 1, 2, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000001, 2**32 - 1], np.uint64)
     words = np.append(words, np.random.default_rng(0).integers(0, 1 << 32, 1000, np.uint64))
     high, low = multiply_halves(multiplier, jnp.asarray(words, jnp.uint32))

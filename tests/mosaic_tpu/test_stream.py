@@ -1,9 +1,9 @@
-"""The kernel's noise is the stream's: every word, mask and uniform, and normals within their ulps.
+"""The kernel draws the stream: words, masks and uniforms exactly, normals within ulps.
 
-Shapes: rows of one, three, six and nine tiles of 128 columns, rows that end inside of a tile, rows
-of whole chunks, rows that are whole chunks together, several blocks of rows and of columns, the
-last of them not full, arrays that are cut into rows first, for their widths or for want of rows,
-and the smallest.
+Shapes: rows of one, three, six and nine tiles of 128 columns, rows that end inside a tile, rows of
+whole chunks, rows that form whole chunks together, several blocks of rows and columns of which the
+last is partial, arrays that are reshaped into rows first because of their width or few rows, and
+the smallest.
 """
 
 import math
@@ -47,14 +47,21 @@ def threshold(rate: float, shape: tuple[int, ...]) -> jax.Array:
     return jnp.full((1,) * len(shape), reference.threshold(rate), jnp.uint32)
 
 
-# The suite of tests/backends draws others: each takes seconds to compile.
+# tests/backends draws more shapes; each takes seconds to compile.
 @pytest.mark.parametrize("shape", [(), (34, 2048), (2100, 132), (70, 1152), (9, 1152)], ids=str)
 def test_words(shape: tuple[int, ...]):
     words = drawn(OPERANDS, kind="bits", shape=shape, dtype=jnp.uint32)
     np.testing.assert_array_equal(words, reference.bits(WORDS, indices(shape)))
 
 
-OTHERS = ((33, 129), (1025,), (65, 128), (5, 128), (3, 2048), (130, 512))  # the suite's
+OTHERS = (
+    (33, 129),
+    (1025,),
+    (65, 128),
+    (5, 128),
+    (3, 2048),
+    (130, 512),
+)  # covered by tests/backends
 MASKS = [s for s in (*FLAT, *CHUNKS, *BY_TILES, *FEW_ROWS, *INTERLEAVED) if s not in OTHERS]
 
 
@@ -68,7 +75,7 @@ def test_masks(shape: tuple[int, ...]):
 def test_a_second_block_of_rows_with_the_noise_of_the_first_is_seen(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """Planted: the halves of a block's offset in the wrong order. One block alone shows nothing."""
+    """Planted: the halves of a block's offset are swapped, which a single block does not show."""
     right = kernel.multiply_halves
 
     def swapped(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -85,7 +92,7 @@ def test_a_second_block_of_rows_with_the_noise_of_the_first_is_seen(
 
 @pytest.mark.parametrize("rate", [0.0, 2.0**-16, 1e-4, 1 - 2.0**-16, 1.0])
 def test_rates(rate: float):
-    """Those at the ends, and some that more than 16 bits decide."""
+    """Rates at the ends, and some whose thresholds need more than 16 bits."""
     shape = (130, 1024)
     operands = {**OPERANDS, "threshold": threshold(rate, shape)}
     mask = drawn(operands, kind="keep", shape=shape, dtype=jnp.bool_)

@@ -1,4 +1,4 @@
-"""Public functions with the kernel: forward, derivatives and batches equal those of xla."""
+"""Public functions on the kernel: values, derivatives and batches equal those of xla."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ X = array(32, 128)
 @few_cases
 @pytest.mark.usefixtures("interpreted")
 def test_forward_and_gradients(case: Case):
-    """In x and in the learned parameters: the backward pass is the kernel again."""
+    """Gradients in x and in the learned parameters; the backward pass uses the kernel too."""
     params = [jnp.float32(value) for value in case.params]
     learned = tuple(1 + position for position in case.learned)
 
@@ -32,7 +32,7 @@ def test_forward_and_gradients(case: Case):
     case.assert_equal(y, expected, X)
     case.assert_equal(dx, expected_dx, array(*X.shape, seed=3))
     for slope, other in zip(slopes, expected_slopes, strict=True):
-        # A sum of 4096 terms of both signs and of size 10 at most, in another order.
+        # A sum of 4096 terms of both signs, at most 10 in size, in different order.
         assert abs(slope - other) <= 4096 * 10 * 2.0**-22
 
 

@@ -1,4 +1,4 @@
-"""flaxnoise.optax.add_noise: optax's transformation, on the noise of flaxnoise."""
+"""flaxnoise.optax.add_noise: optax's gradient transformation with the noise of flaxnoise."""
 
 import math
 import re
@@ -23,7 +23,7 @@ UPDATES = {"bias": array(129), "kernel": array(33, 129, seed=1), "scale": jnp.fl
 
 
 def noisy(updates, step: int):
-    """The documented noise, leaf by leaf."""
+    """Adds the documented noise, leaf by leaf."""
     leaves, tree = jax.tree.flatten(updates)
     key, stddev = jax.random.fold_in(KEY, step), math.sqrt(ETA / (1 + step) ** GAMMA)
     return tree.unflatten(
@@ -35,7 +35,7 @@ def noisy(updates, step: int):
 
 
 def assert_close(one, other) -> None:
-    """The noise may be 8 ulp off, and its standard deviation, computed in float32, another 8."""
+    """Allows 8 ulp for the noise, and 8 more for its standard deviation, computed in float32."""
     assert jax.tree.structure(one) == jax.tree.structure(other)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         terms = np.abs(b) + LARGEST_NORMAL * math.sqrt(ETA)
@@ -43,7 +43,7 @@ def assert_close(one, other) -> None:
 
 
 def run(transformation, updates, steps: int = 3):
-    """What each step gives, jitted."""
+    """Returns the updates of each jitted step."""
     state, step = transformation.init(updates), jax.jit(transformation.update)
     given = []
     for _ in range(steps):
@@ -62,7 +62,7 @@ def test_each_leaf_of_each_step_has_the_documented_noise():
 
 
 def test_the_scale_is_that_of_optax():
-    """Unit normals times the standard deviation: the ratio to that at γ = 0, η = 1 is optax's."""
+    """The ratio to the noise at γ = 0, η = 1 is the same as in optax."""
     zeros = jnp.zeros(1000)
     ours, theirs = (
         [
@@ -94,7 +94,7 @@ def test_short_dtypes_stay_and_no_noise_is_no_change():
 
 
 def test_in_a_chain_and_masked():
-    """Leaves that are left out are not counted."""
+    """Masked leaves are not counted."""
     mask = {"bias": False, "kernel": True, "scale": True}
     chain = optax.chain(optax.masked(add_noise(ETA, GAMMA, KEY), mask), optax.scale(-1.0))
     (y, *_), _ = run(chain, UPDATES)
@@ -112,7 +112,7 @@ def test_in_multi_steps():
 
 
 def test_with_injected_hyperparameters():
-    """Numbers become traced arrays in the state, a schedule gives one for each step."""
+    """Hyperparameters become traced arrays in the state; a schedule gives one per step."""
     make = optax.inject_hyperparams(add_noise)
     given, state = run(make(ETA, GAMMA, KEY), UPDATES)
     assert_close(given[2], noisy(UPDATES, 2))

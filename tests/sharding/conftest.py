@@ -1,4 +1,4 @@
-"""Which kernel serves: forced, so that a test cannot pass on another."""
+"""Forces the kernel under test, so that a test cannot pass on another."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from meshes import OPAQUE, available
 
 @pytest.fixture
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A kernel, which serves on every mesh."""
+    """Forces a kernel, on every kind of mesh."""
     monkeypatch.setitem(choice.BACKENDS, "opaque", OPAQUE)
     with flaxnoise.backend(available(request.param)):
         flaxnoise.partition_kernels()
@@ -21,7 +21,7 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture
 def served_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A kernel as above, or the xla form, which needs no switch."""
+    """Forces a kernel as above, or the xla form, which needs no partition_kernels."""
     monkeypatch.setitem(choice.BACKENDS, "opaque", OPAQUE)
     with flaxnoise.backend(available(request.param)):
         flaxnoise.partition_kernels(enable=request.param != "xla")

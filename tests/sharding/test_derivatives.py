@@ -1,4 +1,4 @@
-"""Rules of derivatives run after the call, and still draw the noise of where it was made."""
+"""Differentiation rules run after the call, and still draw the noise of its shard."""
 
 import flax.linen
 import jax
@@ -27,7 +27,7 @@ def noisy_gradient(x: jax.Array) -> jax.Array:
 
 
 def sharded(function):
-    """A function of shards, each of which knows where it is."""
+    """Applies a function inside shard_map, under local_shard."""
     spec = P("a", "b")
 
     def local(x: jax.Array) -> jax.Array:
@@ -43,7 +43,7 @@ def test_gradients_of_shards_have_the_noise_of_the_whole_array(function):
         return jax.jit(jax.grad(lambda x: jnp.vdot(WEIGHTS, f(x))))(X)
 
     assert_same_bits(gradient(sharded(function)), gradient(function))
-    # Planted: without its place, each shard has the noise of the array's beginning.
+    # Planted: without local_shard, each shard has the noise of the start of the array.
     alone = jax.shard_map(function, mesh=mesh(AUTO), in_specs=P("a", "b"), out_specs=P("a", "b"))
     assert not jnp.array_equal(gradient(alone), gradient(function))
 
@@ -102,8 +102,8 @@ def test_weights_have_one_noise_on_all_shards(factorised: bool):
 
         cut = jax.shard_map(local, mesh=mesh(AUTO), in_specs=(P("a"), P()), out_specs=P("a"))
         y, expected = jax.jit(cut)(X, KERNEL), jax.jit(function)(X, KERNEL)
-        # Sums of 12 products, in another order for another number of rows; normals below 7 make
-        # the noise of a product, and two of them are factors. Another mask would be off by a term.
+        # Sums of 12 products, whose order depends on the number of rows; two factors are normals
+        # below 7. Another mask would change whole terms.
         terms = (1 + 7) * (abs(X) @ abs(KERNEL))
         assert_within_ulps(y, expected, terms, ulps=12 + 2 * NOISE_ULPS)
 

@@ -1,4 +1,4 @@
-"""The layers on a mesh: what Flax's Dropout promises there, and more."""
+"""The layers on a mesh keep the promises of Flax's Dropout, and more."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def test_a_layer_draws_on_a_mesh_what_it_draws_on_one_device(row: Row, api: Api,
     with jax.set_mesh(mesh(kind)):
         y = jax.jit(lambda x: api.run(row, x, stream=jax.random.key(3)))(x)
     assert y.sharding.is_equivalent_to(x.sharding, 2)
-    # Normals may be contracted differently; their sum with x differs by a few ulps of it.
+    # Multiplications and additions may be fused differently; the sum differs by a few ulps of x.
     row.case.assert_equal(jax.device_get(y), alone, X)
 
 
@@ -52,7 +52,7 @@ def dropout_layer(api: Api, x: jax.Array, fields: dict[str, Any], key: jax.Array
 
 
 def test_a_sharded_linen_model_is_the_whole_one():
-    """Parameters and activations are annotated as Flax does it; the mask follows."""
+    """Parameters and activations have Flax's annotations; the mask follows them."""
 
     class Model(linen.Module):
         @linen.compact
@@ -79,7 +79,7 @@ def test_a_sharded_linen_model_is_the_whole_one():
 
 
 def test_a_sharded_nnx_model_draws_one_mask_for_all_its_devices():
-    """The mask of ones, cut in eight, is not one small mask eight times."""
+    """The mask over eight devices is not one small mask repeated eight times."""
     layer = flaxnoise.nnx.Dropout(0.5, rngs=nnx.Rngs(0))
     with jax.set_mesh(mesh(EXPLICIT)):
         y = layer(jax.reshard(jnp.ones((8, 1024)), P(("a", "b"), None)))
@@ -91,7 +91,7 @@ def test_a_sharded_nnx_model_draws_one_mask_for_all_its_devices():
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @both_kinds
 def test_every_key_implementation(implementation: str, kind: AxisType):
-    """The key goes in as it is: fold_in of philox4x32 keys on several CPU devices is beyond jax."""
+    """The key is passed directly: jax's fold_in of philox4x32 keys fails on several CPU devices."""
     key = jax.random.key(3, impl=implementation)
     keys = jax.vmap(lambda seed: jax.random.key(seed, impl=implementation))(jnp.arange(8))
 

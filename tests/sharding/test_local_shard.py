@@ -1,4 +1,4 @@
-"""In a shard_map of the user's own: the noise of the whole array, or noise of each rank's own."""
+"""Inside a user's shard_map: the noise of the global array, or independent noise per device."""
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ def test_a_shard_gets_its_part_of_the_noise(served_by: str, spec: PartitionSpec,
 @both_kinds
 @pytest.mark.parametrize("manual", ["a", "b"])
 def test_a_partly_manual_shard_map_leaves_the_other_axis_to_the_compiler(kind, manual: str):
-    """No kernel can serve there, so that the xla form does, unasked."""
+    """No kernel can run there, so the xla form is used."""
     spec, where = P(manual), mesh(kind)
     flaxnoise.partition_kernels()
     try:
@@ -76,7 +76,7 @@ def test_a_partly_manual_shard_map_leaves_the_other_axis_to_the_compiler(kind, m
     assert bits_equal(program.result, drop(X))
     assert program.result.sharding.is_equivalent_to(x.sharding, 3)
     assert not program.shards
-    # In jax 0.10, such a shard_map over explicit axes gathers its operands, whatever is inside.
+    # In jax 0.10 such a shard_map over explicit axes always gathers its operands.
     plain = jax.shard_map(jnp.sin, mesh=where, in_specs=spec, out_specs=spec, axis_names={manual})
     assert program.collectives <= Program(plain, x).collectives
 
@@ -139,7 +139,7 @@ def test_without_it_every_shard_gets_the_same_noise():
     assert bits_equal(rows, jnp.broadcast_to(drop(jnp.ones((1, 33))), rows.shape))
 
 
-# Not philox4x32: its fold_in is a program that jax cannot compile for several CPU devices.
+# Not philox4x32: jax cannot compile its fold_in for several CPU devices.
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg", "threefry4x32"])
 @both_kinds
 def test_ranks_have_noise_of_their_own_and_a_tensor_parallel_group_shares_it(impl: str, kind):

@@ -1,4 +1,4 @@
-"""However x is cut, each element gets the noise of one device, and stays where it is."""
+"""However x is sharded, each element has the noise of one device, and the output its sharding."""
 
 import functools
 import math
@@ -28,7 +28,7 @@ SIZES = {"a": 2, "b": 4}
 
 
 def local_shape(spec: PartitionSpec, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """What a device holds of an array."""
+    """Returns the shape of the shard of a device."""
     entries = [(names,) if isinstance(names, str) else names or () for names in spec]
     entries += [()] * (len(shape) - len(entries))
     parts = [math.prod(SIZES[name] for name in entry) for entry in entries]
@@ -46,7 +46,7 @@ def shared_masks(x: jax.Array) -> list[jax.Array]:
 
 @functools.cache
 def whole(function: Callable) -> Sequence[jax.Array]:
-    """What it gives on one device."""
+    """Returns the results on a single device."""
     return jax.jit(function)(X)
 
 
@@ -107,7 +107,7 @@ def test_arrays_without_dimensions_or_elements(served_by: str, kind: AxisType):
 @both_kinds
 @xla_and_cpu
 def test_parameters_per_channel_are_cut_like_the_channels(served_by: str, kind: AxisType):
-    """The gradient in stddev adds up over the other axis, which is all that is communicated."""
+    """The gradient in stddev is summed over the other axis; nothing else is communicated."""
     weights, stddev = array(24, 56, seed=1), jnp.linspace(0.1, 1, 56)
 
     def function(x: jax.Array, stddev: jax.Array, weights: jax.Array) -> tuple[jax.Array, ...]:
@@ -121,7 +121,7 @@ def test_parameters_per_channel_are_cut_like_the_channels(served_by: str, kind: 
     y, dx, dstddev = jax.jit(function)(x, stddev, weights)
     assert_within_ulps(program.result[0], y, abs(x))
     assert bits_equal(program.result[1], dx)
-    # 24 terms, added up in another order: 23 roundings more than the normals' own.
+    # 24 terms, summed in different order: 23 roundings besides the normals' own.
     assert_within_ulps(program.result[2], dstddev, 5 * abs(weights).sum(0), ulps=8 + 23)
     assert program.result[1].sharding.is_equivalent_to(cut[0].sharding, 2)
     assert program.result[2].sharding.is_equivalent_to(cut[1].sharding, 1)
@@ -144,7 +144,7 @@ def test_gradients_are_cut_like_x_and_parameter_where_those_differ(
     cut = put(x, where, *(("a", "b") if cut_x else ())), put(rate, where, *("b" * (not cut_x)))
     (dx, drate), (whole_dx, whole_drate) = gradient(*cut), gradient(x, rate)
     assert_within_ulps(dx, whole_dx, 1)
-    # d√(r/(1 − r))/dr < 17 here and |n| < 6.7; 24 terms, added up in another order.
+    # d√(r/(1 − r))/dr < 17 here and |n| < 6.7; 24 terms, summed in different order.
     assert_within_ulps(drate, whole_drate, 17 * 6.7 * abs(x).sum(0), ulps=8 + 23)
     if kind is AxisType.Explicit:  # else the compiler may choose
         assert dx.sharding.is_equivalent_to(cut[0].sharding, 2)

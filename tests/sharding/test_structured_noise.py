@@ -1,4 +1,4 @@
-"""Noise that is not drawn element by element is, under local_shard, that of the whole array."""
+"""Under local_shard, structured noise is that of the global array."""
 
 from collections.abc import Callable
 
@@ -117,7 +117,7 @@ def test_gradients_of_sharded_blocks_are_those_of_the_whole(kind):
 
 
 def test_blocks_of_a_shard_draw_the_places_of_a_shard_only():
-    """A part of 8 + 2 places of 64 − 2, not the whole map on each device."""
+    """Each device draws 8 + 2 of the 64 − 2 seed positions, not all of them."""
     x, drawn = jnp.ones((2, 64, 3)), []
     over = sharded(
         lambda x: flaxnoise.drop_block_1d(KEY, x, 0.4, block_size=3), P(None, ("a", "b"))

@@ -1,4 +1,4 @@
-"""partition_kernels: what it changes and costs, and what happens where jax has no such thing."""
+"""partition_kernels: its effect, its cost, and its behaviour in a jax without support."""
 
 import contextlib
 import warnings
@@ -20,7 +20,7 @@ PRIVATE = "prim_requires_devices_during_lowering"
 
 @pytest.fixture
 def preferred(monkeypatch: pytest.MonkeyPatch):
-    """The opaque kernel, as the first choice on CPU; the switch is off again afterwards."""
+    """Makes the opaque kernel the first choice on CPU; turns the switch off afterwards."""
     monkeypatch.setattr(choice, "BACKENDS", {"opaque": OPAQUE, **choice.BACKENDS})
     yield
     with contextlib.suppress(NotImplementedError):
@@ -32,7 +32,7 @@ def drop(x: jax.Array) -> jax.Array:
 
 
 def program(kind, rows: int = 8) -> Program:
-    """Of a fresh function: the switch is no part of jax's cache keys."""
+    """Compiles a new function, since the switch is not part of jax's cache keys."""
     x = array(rows, 12)
     found = Program(lambda x: drop(x), put(x, mesh(kind), "a", "b"))
     assert bits_equal(found.result, drop(x))
@@ -49,7 +49,7 @@ def test_on_automatic_axes_kernels_wait_for_the_switch(preferred: None):
 
 
 def test_what_was_traced_before_the_switch_still_runs(preferred: None):
-    """With which kernel is jax's business: newer versions keep what they traced."""
+    """Which kernel it runs on depends on jax: newer versions cache what they traced."""
     assert program(AUTO, rows=32).shards == set()
     flaxnoise.partition_kernels()
     assert program(AUTO, rows=32).shards in (set(), {(16, 3)})
@@ -94,7 +94,7 @@ def test_without_the_private_name_of_jax_the_switch_says_so(
 def test_without_the_private_name_of_jax_only_automatic_axes_lose_the_kernel(
     preferred: None, monkeypatch: pytest.MonkeyPatch
 ):
-    # jax itself looks the name up in its own module; ours must do without.
+    # jax looks the name up in its own module; ours must work without it.
     import flaxnoise.affine.sharding as rules
 
     flaxnoise.partition_kernels()

@@ -1,4 +1,4 @@
-"""Every function, under every transform, cut over eight devices: what one device gives."""
+"""Every function under every transform, sharded over eight devices, equals that on one device."""
 
 import functools
 from collections.abc import Callable
@@ -20,7 +20,7 @@ LOCAL = (4, 6)
 
 
 def transforms(case: Case) -> Callable[..., dict[str, jax.Array]]:
-    """(x, dx, weights) -> results by the transform's name."""
+    """Returns (x, dx, weights) -> results by the name of the transform."""
 
     def together(x: jax.Array, dx: jax.Array, weights: jax.Array) -> dict[str, jax.Array]:
         def function(x: jax.Array) -> jax.Array:
@@ -53,7 +53,7 @@ def assert_equal(case: Case, found: dict[str, jax.Array]) -> None:
 
 
 def refused(case: Case) -> bool:
-    """Whether the backend does not know the noise; then it says so, on one device already."""
+    """Whether the backend refuses the kind of noise, on one device already."""
     try:
         jax.jit(case).lower(KEY, X)
     except NotImplementedError as error:
@@ -113,7 +113,7 @@ def test_inside_the_shard_map_of_a_user(case: Case, served_by: str):
 @pytest.mark.parametrize("case", [case for case in CASES if case.learned], ids=lambda c: c.name)
 @pytest.mark.parametrize("served_by", ["xla"], indirect=True)
 def test_gradients_of_parameters_are_sums_over_the_devices(case: Case, served_by: str):
-    """The noise is local; the sum of a parameter's gradient is all that devices tell each other."""
+    """The noise is local; devices only communicate the sums of the parameters' gradients."""
     if refused(case):
         return
 
@@ -125,7 +125,7 @@ def test_gradients_of_parameters_are_sums_over_the_devices(case: Case, served_by
     cut = [put(v, where, *CUT) for v in (X, WEIGHTS)]
     program = Program(slopes, *cut, *(put(value, where) for value in params))
     expected = jax.jit(slopes)(X, WEIGHTS, *params)
-    # |dy/dparameter| < 17·(1 + |x|): |n| < 17, in the tails of Laplace. 192 terms in another order.
+    # |dy/dparameter| < 17·(1 + |x|), as |n| < 17 for Laplace; 192 terms, summed in different order.
     terms = 17 * (abs(WEIGHTS) * (1 + abs(X))).sum()
     for position in case.learned:
         found = program.result[position]

@@ -1,4 +1,4 @@
-"""Cuts that the partitioner makes on its own: with padding, or by a part of an axis."""
+"""Shardings that only the partitioner makes: with padding, or over part of a mesh axis."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def drop(x: jax.Array) -> jax.Array:
 
 
 def cut_inside(function: Callable, spec: PartitionSpec) -> Callable:
-    """The function, its operand and result cut inside the program, where cuts may be uneven."""
+    """Shards operand and result inside the program, where shards may be uneven."""
 
     def whole(x: jax.Array) -> jax.Array:
         sharding = NamedSharding(mesh(AUTO), spec)
@@ -33,7 +33,7 @@ def cut_inside(function: Callable, spec: PartitionSpec) -> Callable:
     ("shape", "spec", "local"),
     [
         ((7, 5), P("a", "b"), (4, 2)),
-        ((10, 3), P(("b", "a")), (2, 3)),  # 5 devices hold it all, 3 hold padding alone
+        ((10, 3), P(("b", "a")), (2, 3)),  # 5 devices hold the rows, 3 hold only padding
         ((33, 129), P("b", "a"), (9, 65)),
         ((1, 5), P("a", "b"), (1, 2)),
     ],
@@ -49,7 +49,7 @@ def test_uneven_shards(served_by: str, shape: tuple, spec: PartitionSpec, local:
 
 @every_backend
 def test_uneven_shards_communicate_nothing_but_the_sum_that_is_asked_for(served_by: str):
-    """Every element counts: the sum of small integers is exact, whatever its order."""
+    """A sum of small integers is exact in any order, so a wrong element would show."""
     spec, shape = P("a", "b"), (33, 129)
 
     def half(x: jax.Array) -> jax.Array:
@@ -67,7 +67,7 @@ def test_uneven_shards_communicate_nothing_but_the_sum_that_is_asked_for(served_
 @pytest.mark.parametrize(
     ("shape", "spec", "new", "local"),
     [
-        ((8, 16), P("b"), (2, 4, 16), (1, 2, 16)),  # b is cut in two
+        ((8, 16), P("b"), (2, 4, 16), (1, 2, 16)),  # b is split in two
         ((2, 4, 16), P("a", "b"), (8, 16), (1, 16)),
         ((8, 16), P("a", "b"), (8, 4, 4), (4, 1, 4)),
     ],
@@ -77,7 +77,7 @@ def test_uneven_shards_communicate_nothing_but_the_sum_that_is_asked_for(served_
 def test_after_a_reshape_each_device_keeps_its_elements(
     served_by: str, shape: tuple, spec: PartitionSpec, new: tuple, local: tuple
 ):
-    """Back and forth, so that no output needs a sharding that a mesh cannot name."""
+    """Reshaped back as well, so no output needs a sharding that the mesh cannot express."""
 
     def function(x: jax.Array) -> jax.Array:
         return drop(x.reshape(new)).reshape(shape)
@@ -91,7 +91,7 @@ def test_after_a_reshape_each_device_keeps_its_elements(
 
 @pytest.mark.parametrize("served_by", ["xla", "cpu"], indirect=True)
 def test_without_any_named_mesh(served_by: str):
-    """A sharding that only lists devices: custom_partitioning is told no mesh then."""
+    """A sharding that only lists devices, for which custom_partitioning gets no mesh."""
     from jax._src.sharding_impls import GSPMDSharding
 
     x = array(8, 3)

@@ -1,4 +1,4 @@
-"""Each kind of noise, and each derivation of keys, reads blocks that no other reads."""
+"""Kinds of noise and derivations of keys never share a block."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def test_keys_whose_third_words_differ_little_share_no_block_between_kinds():
 
 
 def test_single_blocks_are_the_references_in_any_program():
-    """Under jit, vmap and in 32-bit mode, as those who derive keys draw them."""
+    """Under jit, vmap and in 32-bit mode, as key derivations draw them."""
     key, numbers = (
         key_words(jax.random.key(5, impl="threefry4x32")),
         jnp.arange(5, dtype=jnp.uint32),

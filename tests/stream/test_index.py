@@ -1,4 +1,4 @@
-"""An element's block and word follow from its 64-bit index alone."""
+"""Block and word of an element only depend on its 64-bit index."""
 
 import jax
 import jax.numpy as jnp

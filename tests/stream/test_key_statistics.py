@@ -20,12 +20,12 @@ CONSECUTIVE = 1024
 
 
 def signs(key: jax.Array) -> NDArray[np.float32]:
-    """A mask at rate ½ as ±1, which has mean 0 and variance 1."""
+    """Returns a mask at rate ½ as ±1, which has mean 0 and variance 1."""
     return 2 * np.asarray(random.keep_mask(key, SIZE, RATE), np.float32) - 1
 
 
 def key_used_as_offset(noise: NDArray) -> NDArray:
-    """Planted: the next key's noise is this one's, one element later."""
+    """Planted: each key's noise is that of the previous key, shifted by one element."""
     return np.roll(noise, -1)
 
 
@@ -51,14 +51,14 @@ def test_a_key_used_as_offset_is_seen_between_two_keys():
 
 @functools.cache
 def masks_of_consecutive_keys() -> NDArray[np.float32]:
-    """±1, a row for each of 1024 consecutive keys."""
+    """Returns ±1, a row for each of 1024 consecutive keys."""
     keys = jax.vmap(jax.random.key)(jnp.arange(CONSECUTIVE))
     mask = jax.vmap(lambda key: random.keep_mask(key, SIZE // CONSECUTIVE, RATE))(keys)
     return 2 * np.asarray(mask, np.float32) - 1
 
 
 def interleaved(rows: NDArray) -> float:
-    """Correlations at all lags of the sequence that takes one element of each key in turn."""
+    """Scores correlations at all lags of the sequence that takes one element per key in turn."""
     return scores.lag_correlations(rows.T.ravel())
 
 
@@ -82,7 +82,7 @@ def test_two_keys_with_one_mask_are_seen_among_consecutive_keys():
 
 
 def size_and_square(normals: NDArray) -> list[NDArray]:
-    """A normal as it is, and its square: both with mean 0 and variance 1."""
+    """Returns normals and their squares, both scaled to mean 0 and variance 1."""
     return [normals, (normals**2 - 1) / np.sqrt(2)]
 
 

@@ -1,4 +1,4 @@
-"""The generator gives the answers that its authors published."""
+"""The generator reproduces the known answers that its authors published."""
 
 from pathlib import Path
 

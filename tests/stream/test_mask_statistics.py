@@ -50,7 +50,7 @@ def test_a_threshold_off_by_one_is_seen():
 
 
 def block_patterns(kept: NDArray[np.bool_], rate: float) -> float:
-    """χ² of the 256 patterns of the eight elements of a block."""
+    """Returns the χ² score of the 256 patterns of the eight elements of a block."""
     lanes = kept.reshape(CHUNK).transpose(0, 2, 1, 3).reshape(-1, 8)
     keep = 1 - float(random.realised_rate(rate))
     kept_lanes = np.bitwise_count(np.arange(256, dtype=np.uint8))
@@ -99,7 +99,7 @@ def test_a_wrapped_counter_is_seen_at_its_lag():
 
 
 def position_counts(masks: NDArray[np.bool_], rate: float) -> float:
-    """Of the position in an array that is kept too often or too rarely, over many keys."""
+    """Scores the position that is kept too often or too rarely over many keys."""
     return scores.largest_sum(standardised(masks, rate).sum(axis=0), masks.shape[0])
 
 

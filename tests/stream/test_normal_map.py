@@ -1,4 +1,4 @@
-"""The map from two words to a normal: accurate, finite and never 0, for the strangest words."""
+"""The map from two words to a normal is accurate, finite and never 0, for extreme words too."""
 
 import jax
 import numpy as np
@@ -7,10 +7,10 @@ import reference
 from flaxnoise.stream import variates
 
 LARGEST = np.sqrt(2 * 32 * np.log(2))  # u = 2^-32
-# Of its square the constant −2 ln 2 is rounded, which the root halves; and the root itself is.
+# The constant −2 ln 2 in its square is rounded, an error that the root halves; so is the root.
 ROUNDINGS_OF_LARGEST = 1.5 * 2.0**-24
 POWERS = [(1 << k) + step for k in range(32) for step in (-2, -1, 0, 1, 2)]
-# Where the logarithm's mantissa wraps around, √½·2^k, and where u is held below 1.
+# Where the mantissa of the logarithm wraps around, √½·2^k, and where u is clamped below 1.
 TURNS = [int(2**31.5 / 2**k) + step for k in range(8) for step in (-512, -3, -1, 0, 1, 3, 512)]
 TOP = [(1 << 32) - step for step in (1, 2, 3, 4, 128, 255, 256, 257, 383, 384, 385, 512)]
 DIRECTED = np.array(sorted({w for w in POWERS + TURNS + TOP if 0 <= w < 1 << 32}), np.uint32)
@@ -44,7 +44,7 @@ def test_normal_is_never_0_nor_infinite_nor_nan():
 
 
 def test_the_largest_normal_is_reached_in_every_direction():
-    """Word 0 is the largest radius; the angle next to 0 gives it to one normal of the pair."""
+    """Word 0 gives the largest radius; at an angle next to 0 one normal of the pair reaches it."""
     straight = np.arange(4, dtype=np.uint32)
     even, odd = normals(np.zeros(4, np.uint32), straight)
     found = np.where(straight & 2, odd, even) / LARGEST
@@ -55,8 +55,8 @@ def test_the_two_normals_of_a_pair_have_the_radius_of_the_first_word():
     a, b = pairs()
     even, odd = (drawn.astype(np.float64) for drawn in normals(a, b))
     exact = np.hypot(*reference.normal_pair(a, b))
-    # In 2^-24: of the logarithm its fit, 1.6, and 3 roundings, halved by the root; one of the root;
-    # of the direction its fit, 0.6, and 2 roundings; one of the product.
+    # In units of 2^-24: the fit of the logarithm, 1.6, and 3 roundings, halved by the root; one
+    # rounding of the root; the fit of the direction, 0.6, and 2 roundings; one of the product.
     rtol = ((1.6 + 3) / 2 + 1 + 0.6 + 2 + 1) * 2.0**-24
     np.testing.assert_allclose(np.hypot(even, odd), exact, rtol=rtol)
 

@@ -1,4 +1,4 @@
-"""Normals are normal: in the middle, in the tails, and together with their neighbour."""
+"""Normals follow the normal distribution: the bulk, the tails, and pairs of neighbours."""
 
 import functools
 
@@ -24,7 +24,7 @@ def normals() -> NDArray[np.float32]:
 
 
 def moments(n: NDArray) -> float:
-    """Of the mean of n, n², n³, n⁴ and n⁶: their means and variances are those of a normal's."""
+    """Scores the means of n, n², n³, n⁴ and n⁶ against the moments of a normal."""
     n = n.astype(np.float64)
     square = n * n
     powers = [(n, 0, 1), (square, 1, 2), (square * n, 0, 15), (square**2, 3, 96)]
@@ -43,13 +43,13 @@ def test_a_sum_of_twelve_uniforms_is_seen_by_its_moments():
 
 
 def cells(u: NDArray) -> float:
-    """χ² of uniforms on (0, 1) in cells of equal width."""
+    """Returns the χ² score of uniforms on (0, 1) in cells of equal width."""
     counts = np.bincount((u * CELLS).astype(np.int64), minlength=CELLS)
     return scores.chi_square(counts, 1 / CELLS)
 
 
 def normal_cells(n: NDArray) -> float:
-    """χ² in cells of equal probability; float64, where Φ of the largest n is still below 1."""
+    """The χ² score in cells of equal probability; float64, where Φ of the largest n is below 1."""
     return cells(scipy.special.ndtr(n.astype(np.float64)))
 
 
@@ -63,7 +63,7 @@ def test_normals_of_few_distinct_values_are_seen():
 
 
 def tails(n: NDArray) -> float:
-    """Of the numbers above 3, 3.5 … 5, of those below −3 … −5, and of both together."""
+    """Scores the counts above 3, 3.5 … 5, below −3 … −5, and both together."""
     tables = [(n, 1), (-n, 1), (np.abs(n), 2)]
     return max(
         scores.count(int((table > end).sum()), n.size, sides * scipy.special.ndtr(-end))
@@ -82,7 +82,7 @@ def test_clipped_tails_are_seen(end):
 
 
 def pair_products(pairs: NDArray) -> float:
-    """Correlations of the two normals of a pair of words, as they are, squared and mixed."""
+    """Scores correlations within pairs of normals: plain, of squares, and mixed."""
     pairs = pairs.astype(np.float64)
     kinds = [pairs, (pairs**2 - 1) / np.sqrt(2)]
     sums = [first[:, 0] @ second[:, 1] for first in kinds for second in kinds]
@@ -90,13 +90,13 @@ def pair_products(pairs: NDArray) -> float:
 
 
 def angles(pairs: NDArray) -> float:
-    """χ² of the direction of a pair, in cells that do not respect the turns of the map."""
+    """The χ² score of the direction of a pair, in cells not aligned with the octants of the map."""
     turn = np.arctan2(pairs[:, 1], pairs[:, 0]) / (2 * np.pi) % 1
     return scores.chi_square(np.bincount((turn * 1000).astype(np.int64), minlength=1000), 1e-3)
 
 
 def radii(pairs: NDArray) -> float:
-    """χ² of the radius of a pair, in cells of equal probability."""
+    """Returns the χ² score of the radius of a pair, in cells of equal probability."""
     return cells(np.exp(-0.5 * np.sum(pairs.astype(np.float64) ** 2, axis=1)))
 
 

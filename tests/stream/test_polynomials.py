@@ -1,4 +1,4 @@
-"""The constants of the normal map are what the script fits."""
+"""The constants of the normal map are those that the script fits."""
 
 import runpy
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_constants_are_float32_of_the_lowest_degree_that_is_enough(name):
 
 
 def test_constants_are_a_minimax_fit():
-    """Not compared bit by bit: another LAPACK may move the highest coefficients' last bits."""
+    """Not bit for bit: another LAPACK may change the last bits of the highest coefficients."""
     assert FITS["polynomial_difference"](FITS["fit_all"](), TABLE) < 2.0**-26
 
 

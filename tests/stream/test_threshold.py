@@ -12,7 +12,7 @@ RATES = [0, 1, 2**-16, 1 - 2**-16, 2**-31, 1e-40, 0.1, 0.3, 0.5, 0.9, 0.999, 0.9
 
 
 def sweep() -> np.ndarray:
-    """Rates of every size, on both sides of 16-bit steps, and with every error relative to them."""
+    """Returns rates of every magnitude, on and on both sides of the 16-bit steps."""
     rng = np.random.default_rng(2)
     any_size = rng.integers(1, 0x3F800000, 4000, np.uint32).view(np.float32)
     steps = (rng.integers(0, 2**16, 1000) / 2**16).astype(np.float32)

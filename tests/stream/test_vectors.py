@@ -1,4 +1,4 @@
-"""The pinned noise stays what it is, at the first elements and far past 2^32."""
+"""The noise equals the pinned vectors, at the first elements and far beyond 2^32."""
 
 import importlib.util
 import json

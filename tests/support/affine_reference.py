@@ -1,10 +1,10 @@
-"""y = x·(a + b·n) + (c + d·n) in NumPy, and how far a backend may be from it.
+"""y = x·(a + b·n) + (c + d·n) in NumPy, and the error that a backend may have.
 
-Decided bit for bit: n of the kinds that integers decide, and each element that takes no addition
-after a multiplication, as a compiler may fuse the two. Where the factor is exactly 0, x takes no
-part; where the offset is, nothing is added; where the factor is 1 as well, the result is x itself.
-All else has the error of the normals and of a few roundings. A subnormal number may count as a
-zero of its sign, which is how XLA's threads compute, except where the result is x itself.
+Exact bit for bit are n of the kinds that integers decide, and every element without an addition
+after a multiplication, which a compiler may fuse. Where the factor is exactly 0, x is ignored;
+where the offset is 0, nothing is added; where the factor is also 1, the result is x itself.
+Everything else has the error of the normals and of a few roundings. A subnormal number may be
+flushed to a zero of its sign, as in XLA's threads, except where the result is x itself.
 """
 
 import functools
@@ -22,17 +22,17 @@ from closeness import FLOAT32_ULP, NOISE_ULPS, bits, wide
 Arrays = Mapping[str, np.ndarray]
 DROPPING = ("keep", "masked_normal")  # the kinds with a threshold
 APPROXIMATE = ("normal", "masked_normal", "laplace")
-# Ulps of the terms: 2 for the sums and products rounded one by one, 1 for the fused ones.
+# Ulps of the terms: 2 if sums and products are rounded separately, 1 if fused.
 _ROUNDINGS = 3
 
 
 class Expected(NamedTuple):
-    """What each element should be; a complex number is a pair in a last dimension.
+    """The expected elements; complex numbers are pairs in a last dimension.
 
     Attributes:
-        value: in the result's dtype.
-        allowed: the largest error; 0 where the bits are decided.
-        same: where the result is x itself, NaNs with their payload.
+        value: the expected value, in the result's dtype.
+        allowed: the largest error; 0 where the result is exact.
+        same: where the result is x itself, including NaN payloads.
         flushed: where a zero of the same sign is right, too.
         undecided: a subnormal x times an infinite factor, for which nothing is promised.
     """
@@ -45,7 +45,7 @@ class Expected(NamedTuple):
 
 
 def assert_conforms(actual: np.ndarray, expected: Expected) -> None:
-    """Fails at the first element that is not what it should be."""
+    """Fails at the first element that differs by more than is allowed."""
     wanted = expected.value
     if np.iscomplexobj(actual):
         actual = np.stack([actual.real, actual.imag], -1)
@@ -77,7 +77,7 @@ def affine(
     global_shape: Sequence[int] | None,
     dtype: Any,
 ) -> Expected:
-    """The formula on the operands of the primitive; each carries the batch dimensions in front."""
+    """Evaluates the formula on operands of the primitive, with their leading batch dimensions."""
     n = noise(operands, kind, shape, global_shape)
     coefficients = {name: operands[name] for name in "abcd" if name in operands}
     with np.errstate(all="ignore"):
@@ -94,7 +94,7 @@ def affine(
 def noise(
     operands: Arrays, kind: str, shape: Sequence[int], global_shape: Sequence[int] | None
 ) -> np.ndarray:
-    """n: bool for keep, uint32 for bits, float32 for uniforms, else float64."""
+    """Returns n: bool for keep, uint32 for bits, float32 for uniforms, else float64."""
     key, start = operands["key"], operands.get("start", np.zeros(2, np.uint32))
     batch = np.broadcast_shapes(key.shape[:-1], start.shape[:-1])
     keys, starts = np.broadcast_to(key, (*batch, 4)), np.broadcast_to(start, (*batch, 2))
@@ -115,7 +115,7 @@ def noise(
 
 
 def index(shape: Sequence[int], global_shape: Sequence[int]) -> NDArray[np.uint64]:
-    """Row-major index in the global array of a box's elements, that of its first being 0."""
+    """Returns the row-major global indices of a box, relative to its first element."""
     i = np.zeros(shape, np.uint64)
     for axis, size in enumerate(shape):
         steps = np.arange(size, dtype=np.uint64) * np.uint64(math.prod(global_shape[axis + 1 :]))
@@ -135,10 +135,10 @@ class _Term(NamedTuple):
     """constant + slope·n: a factor or an offset.
 
     Attributes:
-        value: rounded after each operation.
-        size: of the two terms.
-        free: where a compiler may round otherwise.
-        noisy: where the error of a normal is in it.
+        value: the value, rounded after each operation.
+        size: the sum of the magnitudes of the two terms.
+        free: where a compiler may round differently.
+        noisy: where it has the error of a normal.
     """
 
     value: np.ndarray
@@ -152,7 +152,7 @@ def _term(coefficients: Arrays, names: str, n: np.ndarray, kind: str) -> _Term |
     if constant is None and slope is None:
         return None
     no = np.False_
-    if kind == "keep":  # n selects: even an infinite slope takes no part where it is 0
+    if kind == "keep":  # n selects: where it is 0, even an infinite slope is ignored
         zero = np.zeros_like(constant if slope is None else slope)
         constant, slope = (zero if value is None else value for value in (constant, slope))
         value = np.where(n, constant + slope, constant)
@@ -183,7 +183,7 @@ def _combined(
     if x is None or factor is None:
         value, same, undecided = offset.value, np.False_, np.False_
         size, noisy = offset.size, offset.noisy
-        # The sign of 0·n, where that is all, is that of n or not.
+        # Where the term is only 0·n, its sign may or may not be that of n.
         free = offset.free | noisy | (("c" not in coefficients) & (value == 0))
         parts = [value]
     else:
@@ -192,7 +192,7 @@ def _combined(
         product = np.where(dropped, none, own * factor.value)
         value = np.where(added, product + offset.value, product)
         parts = [own, product, value]
-        # Dropped exactly, not by an n that happens to cancel; likewise for a factor of 1.
+        # Only where the factor is exactly 0, not where n happens to cancel; likewise for 1.
         same = (factor.value == 1) & ~added & ~factor.noisy & ~factor.free & (x.dtype == dtype)
         fused = added & ~dropped
         noisy = (factor.noisy & ~dropped) | (offset.noisy & added)
@@ -218,7 +218,7 @@ def _is_subnormal(value: np.ndarray) -> np.ndarray:
 
 
 def _rounding(value: np.ndarray, dtype: Any, precision: np.dtype) -> np.ndarray:
-    """An ulp of the result's dtype, where it is not the precision: both sides are rounded."""
+    """Returns an ulp of the result's dtype, if narrower than the precision: both are rounded."""
     info = jnp.finfo(dtype)
     if np.dtype(dtype) == precision:
         return np.zeros(np.shape(value))

@@ -1,4 +1,4 @@
-"""Attention that holds its weights, in float64: what the tiled form is compared with."""
+"""Cases of attention, and the reference: attention with materialised weights in float64."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,14 +13,14 @@ from cases import KEY
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """A call: sizes, dtype, rate and the options of the public function.
+    """A call of attention.
 
     Attributes:
         sizes: B, T, S, N, K, D, Dv.
-        rate: of dropout.
-        blocks: queries and keys of a tile.
-        dtype: of all arrays.
-        options: of flaxnoise.dot_product_attention.
+        rate: the dropout rate.
+        blocks: numbers of queries and keys of a tile.
+        dtype: the dtype of all arrays.
+        options: keyword arguments of flaxnoise.dot_product_attention.
     """
 
     sizes: tuple[int, int, int, int, int, int, int] = (2, 33, 45, 4, 2, 16, 8)
@@ -30,14 +30,14 @@ class Attention:
     options: dict[str, Any] = field(default_factory=dict)
 
     def arrays(self) -> tuple[jax.Array, ...]:
-        """Query, keys, values and, if the options name its shape, a bias."""
+        """Returns query, key, value and, if the options give its shape, a bias."""
         b, t, s, n, k, d, dv = self.sizes
         shapes = [(b, t, n, d), (b, s, k, d), (b, s, k, dv)]
         shapes += [self.options["bias"]] if "bias" in self.options else []
         return tuple(normal(*shape, seed=i, dtype=self.dtype) for i, shape in enumerate(shapes))
 
     def ours(self, key: jax.Array, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(y, lse) of flaxnoise."""
+        """Returns (y, lse) of flaxnoise."""
         options = {name: own for name, own in self.options.items() if name != "bias"}
         options |= {"bias": arrays[3]} if len(arrays) == 4 else {}
         return flaxnoise.dot_product_attention(
@@ -50,14 +50,14 @@ class Attention:
         )
 
     def keep(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The mask, and 1/P(keep)."""
+        """Returns the mask and 1/P(keep)."""
         b, t, s, n, *_ = self.sizes
         shape = (1, 1, t, s) if self.options.get("broadcast_dropout") else (b, n, t, s)
         kept = 1 - np.float64(flaxnoise.random.realised_rate(self.rate))
         return flaxnoise.random.keep_mask(key, shape, self.rate), 1 / kept if kept else 0.0
 
     def visible(self) -> np.ndarray:
-        """bool[B, N, T, S] from the options."""
+        """Returns which keys each query attends to, bool[B, N, T, S]."""
         b, t, s, n, *_ = self.sizes
         o = self.options
         row, column = np.arange(t)[:, None], np.arange(s)[None, :]
@@ -79,7 +79,7 @@ class Attention:
         return seen
 
     def exact(self, keep: Any, keep_scale: Any, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(y, lse) by softmax, dropout and a weighted sum; under jax.enable_x64 in float64."""
+        """Returns (y, lse) by softmax, dropout and a weighted sum, in float64 in 64-bit mode."""
         q, k, v = arrays[:3]
         groups = q.shape[2] // k.shape[2]
         k, v = (jnp.repeat(x, groups, axis=2) for x in (k, v))
@@ -101,7 +101,7 @@ class Attention:
 
 
 def normal(*shape: int, seed: int = 0, dtype: Any = jnp.float32) -> jax.Array:
-    """A fixed array of normals, rounded to bfloat16, so that every dtype holds the same numbers."""
+    """Returns fixed normals rounded to bfloat16, so that every dtype holds the same numbers."""
     values = np.random.default_rng(seed).normal(size=shape)
     return jnp.asarray(jnp.asarray(values, jnp.bfloat16), dtype)
 

@@ -1,6 +1,6 @@
-"""One valid call of every public function that takes a key or acts on arrays, argument by argument.
+"""One valid call of every public function that takes a key or acts on arrays, by argument name.
 
-For tests that go over all functions: of wrong arguments, of pickling.
+Used by tests over all functions, such as those of wrong arguments and of pickling.
 """
 
 import inspect
@@ -22,7 +22,7 @@ DRAW = {"key": KEY, "shape": (3,)}
 
 
 def predict(key: jax.Array) -> jax.Array:
-    """What mc_apply runs."""
+    """The model that mc_apply runs."""
     return flaxnoise.dropout(key, X, 0.3)
 
 
@@ -85,13 +85,13 @@ CALLS: dict[str, dict[str, Any]] = {
 
 
 def public(name: str) -> Callable[..., Any]:
-    """The function of that name in flaxnoise."""
+    """Returns the function of that name in flaxnoise."""
     module, _, name = name.rpartition(".")
     return getattr(flaxnoise.random if module else flaxnoise, name)
 
 
 def public_functions() -> set[str]:
-    """Names of all the public functions of flaxnoise, and of those of flaxnoise.random."""
+    """Returns the names of all public functions of flaxnoise and flaxnoise.random."""
     return {
         prefix + name
         for prefix, module in (("", flaxnoise), ("random.", flaxnoise.random))

@@ -1,6 +1,6 @@
-"""The table of functions: the tests of transforms, ends, gradients and dtypes go over all its rows.
+"""The table of functions, over which the tests of transforms, ends, gradients and dtypes run.
 
-A row holds an independent reference, plain jnp on the noise as a value, which jax's own rules
+Each row has an independent reference in plain jnp on the noise as a value, which jax's own rules
 differentiate and batch. A new function of flaxnoise is a new row.
 """
 
@@ -26,14 +26,14 @@ class Case:
 
     Attributes:
         function: (key, x, *params, broadcast_dims=()) -> y.
-        reference: the same, independently.
-        names: of the parameters.
-        params: ordinary values of them.
+        reference: an independent implementation.
+        names: names of the parameters.
+        params: ordinary values of the parameters.
         learned: positions of the parameters that have a true gradient.
         identity: parameters at which y is x, bit for bit.
         zeros: parameters at which y and its gradient are 0 whatever x is.
-        unchecked: parameters that only a traced call can have → those they count as.
-        exact: whether integers decide every bit; otherwise the normals' few ulps.
+        unchecked: invalid parameters, possible only if traced → those that they count as.
+        exact: whether the result is exact; otherwise normals may be a few ulps off.
         complex_too: whether x may be complex.
         saves_x: whether the gradient in the learned parameters needs x itself.
     """
@@ -52,21 +52,21 @@ class Case:
 
     @property
     def name(self) -> str:
-        """As users write it."""
+        """The public name of the function."""
         return self.function.__name__
 
     def __call__(self, key: jax.Array, x: jax.Array, *params: jax.typing.ArrayLike) -> jax.Array:
-        """The function, at its ordinary parameters unless others are given."""
+        """Calls the function, with its ordinary parameters unless others are given."""
         return self.function(key, x, *(params or self.params))
 
     def expected(self, key: jax.Array, x: jax.Array, *params: jax.typing.ArrayLike) -> jax.Array:
-        """What the reference says."""
+        """Calls the reference."""
         return self.reference(key, x, *(params or self.params))
 
     def tangent(self, key: jax.Array, x: jax.Array, dx: jax.Array) -> jax.Array:
-        """dy of a dx, by jax's differentiation of the reference.
+        """Returns dy for a dx, by jax's differentiation of the reference.
 
-        Also the cotangent of x for a dy of that value, since the map goes element by element.
+        It is also dx for a dy of that value, since the map is elementwise.
         """
         return jax.jit(lambda x, dx: jax.jvp(lambda x: self.expected(key, x), (x,), (dx,))[1])(
             x, dx
@@ -80,12 +80,12 @@ class Case:
         *,
         factors: int = 1,
     ) -> None:
-        """Bit for bit where integers decide, else within the normals' ulps of x, y and other terms.
+        """Asserts equality, bit for bit if exact, else within the normals' ulps of the terms.
 
         Args:
-            actual: what is tested.
-            expected: what it should be.
-            terms: magnitudes of what was added up, besides the result itself.
+            actual: the result under test.
+            expected: the expected result.
+            terms: magnitudes of the terms that were summed, besides the result itself.
             factors: how many of our outputs were multiplied into the result.
         """
         if self.exact:
@@ -149,7 +149,7 @@ def _salt_and_pepper_noise(key, x, rate, low, high, broadcast_dims=()):
 
 
 def _scaled(x: jax.Array, factor: jax.Array, shift: jax.typing.ArrayLike = 0) -> jax.Array:
-    """In the precision of the formula, rounded once; a complex number by its parts."""
+    """Computes x·factor + shift in the formula's precision, rounded once; complex by parts."""
     if jnp.iscomplexobj(x):
         return jax.lax.complex(_scaled(jnp.real(x), factor), _scaled(jnp.imag(x), factor))
     return (x.astype(_precision(x)) * factor.astype(_precision(x)) + shift).astype(x.dtype)
@@ -163,7 +163,7 @@ def _reduced(x: jax.Array, broadcast_dims: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(1 if axis in broadcast_dims else size for axis, size in enumerate(x.shape))
 
 
-# What traced values that nothing can check count as.
+# Invalid traced values → the values that they count as.
 RATES = (((-1.0,), (0.0,)), ((2.0,), (1.0,)), ((math.nan,), (1.0,)))
 MAGNITUDES = (((math.nan,), (0.0,)), ((math.inf,), (0.0,)), ((-math.inf,), (0.0,)))
 
@@ -274,14 +274,14 @@ CASES = [
 
 KEY = jax.random.key(7)
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-# Every kind of operand among them: for tests of the primitive that cost a lot.
+# A few that have every kind of operand, for expensive tests of the primitive.
 few_cases = pytest.mark.parametrize(
     "case", [CASES[0], CASES[1], CASES[3]], ids=lambda case: case.name
 )
 
 
 def array(*shape: int, dtype: jax.typing.DTypeLike = jnp.float32, seed: int = 0) -> jax.Array:
-    """A fixed array of ordinary numbers, none of them 0."""
+    """Returns a fixed array of ordinary numbers, none of them 0."""
     generator = np.random.default_rng(seed)
     values = generator.uniform(0.5, 2, shape) * generator.choice((-1, 1), shape)
     if jnp.issubdtype(dtype, jnp.complexfloating):

@@ -1,8 +1,7 @@
-"""Equality of arrays as the tests mean it: bit for bit, or within counted ulps of what was added.
+"""Equality of arrays in the tests: bit for bit, or within counted ulps of the summed terms.
 
-Two programs may draw a normal up to 8 float32 ulp apart: a compiler is free to fuse the
-multiplications and additions of its polynomials, or not. Words, masks and uniforms have no such
-freedom.
+Normals of two programs may differ by up to 8 float32 ulp, since a compiler is free to fuse the
+multiplications and additions of the polynomials. Words, masks and uniforms are exact.
 """
 
 import jax
@@ -14,7 +13,7 @@ FLOAT32_ULP = 2.0**-23
 
 
 def assert_same_bits(actual: jax.Array, expected: jax.Array) -> None:
-    """Same shape, dtype and bits: NaN payloads and signs of zeros included."""
+    """Asserts the same shape, dtype and bits, including NaN payloads and signs of zeros."""
     _assert_same_type(actual, expected)
     np.testing.assert_array_equal(bits(actual), bits(expected))
 
@@ -22,13 +21,13 @@ def assert_same_bits(actual: jax.Array, expected: jax.Array) -> None:
 def assert_within_ulps(
     actual: jax.Array, expected: jax.Array, terms: jax.typing.ArrayLike, *, ulps: int = NOISE_ULPS
 ) -> None:
-    """Each element within ulps of float32 of its terms, and within one rounding to the dtype.
+    """Asserts that elements differ by at most ulps of float32 of the terms and one rounding.
 
     Args:
-        actual: what is tested.
-        expected: what it should be.
-        terms: bound of the magnitudes that were added up to the result; cancellation makes the
-            result small, not their errors.
+        actual: the result under test.
+        expected: the expected result.
+        terms: bound of the magnitudes of the summed terms; cancellation reduces the result, not
+            the errors of its terms.
         ulps: how many roundings of the terms the two programs may differ by.
     """
     _assert_same_type(actual, expected)
@@ -40,14 +39,14 @@ def assert_within_ulps(
 
 
 def bits(x: jax.Array) -> np.ndarray:
-    """The array's bytes as unsigned integers, a complex number's parts one after the other."""
+    """Returns the elements' bits as unsigned integers; the parts of complex numbers alternate."""
     x = np.asarray(x)
     size = x.dtype.itemsize // (2 if np.iscomplexobj(x) else 1)
     return np.ascontiguousarray(x).view(f"u{size}")
 
 
 def wide(x: jax.typing.ArrayLike) -> np.ndarray:
-    """As float64 or complex128, exactly."""
+    """Converts to float64 or complex128, exactly."""
     x = np.asarray(x)
     return x.astype(np.complex128 if np.iscomplexobj(x) else np.float64)
 

@@ -1,7 +1,7 @@
-"""The backends as the suite of tests/backends sees them: all that it knows of their internals.
+"""Adapters of the backends for the suite of tests/backends, with all it knows of their internals.
 
-Each backend is a function (form, values of several calls) -> one list of results for each way in
-which it computes, and fails where its kernel is not what computes them.
+Each backend is a function (form, values of several calls) -> one list of results per variant of its
+kernel; it fails if its kernel is not what computes them.
 """
 
 import functools
@@ -39,7 +39,7 @@ Backend = Callable[[Form, Sequence[Values]], Results]
 
 
 def check(backend: Backend, form: Form, seed: int, count: int = 6) -> None:
-    """The backend gives what the reference says, in so many calls with values of this seed."""
+    """Asserts that a backend agrees with the reference in ``count`` calls with values of a seed."""
     calls = [form.values(one) for one in np.random.SeedSequence(seed).spawn(count)]
     with jax.enable_x64(form.is_64_bit):
         results = backend(form, calls)
@@ -52,7 +52,7 @@ def check(backend: Backend, form: Form, seed: int, count: int = 6) -> None:
 
 
 def refused(name: str, form: Form) -> str | None:
-    """Why a backend cannot serve calls of a form, or None."""
+    """Returns why a backend refuses calls of a form, or None."""
     avals = {n: jax.ShapeDtypeStruct(shape, dtype) for n, shape, dtype in form.operands}
     backend = choice.BACKENDS[name]
     platform = next(iter(backend.platforms), "cpu")
@@ -60,7 +60,7 @@ def refused(name: str, form: Form) -> str | None:
 
 
 def _all_params(form: Form) -> dict[str, Any]:
-    """Those that a backend is called with: the primitive derives some of them."""
+    """Returns all parameters of a backend, some of which the primitive derives."""
     traced = jax.make_jaxpr(functools.partial(affine, **form.params))(form.values(0))
     (equation,) = traced.jaxpr.eqns
     own = ("names", "backend", "sharding")
@@ -68,17 +68,17 @@ def _all_params(form: Form) -> dict[str, Any]:
 
 
 def xla(form: Form, calls: Sequence[Values]) -> Results:
-    """The form in jnp, through the primitive."""
+    """The xla backend, through the primitive."""
     return {"xla": _run(_through_primitive(form, "xla"), calls)}
 
 
 def xla_on_gpus(form: Form, calls: Sequence[Values]) -> Results:
-    """The same of one dimension, which it is on GPUs."""
+    """The one-dimensional form of the xla backend, which is used on GPUs."""
     return {"xla_flat": _run(_flat(form), calls)}
 
 
 def cpu_targets(form: Form, calls: Sequence[Values]) -> Results:
-    """The C++ kernel by each SIMD target of this machine."""
+    """The C++ kernel with each SIMD target of this machine."""
     program = _through_primitive(form, "cpu")
     before = cpu_library.simd_target()
     results = {}
@@ -90,7 +90,7 @@ def cpu_targets(form: Form, calls: Sequence[Values]) -> Results:
 
 
 def gpu_interpreted(form: Form, calls: Sequence[Values]) -> Results:
-    """The kernel for GPUs; interpreted_gpu.affine sees that it runs."""
+    """The kernel for GPUs; interpreted_gpu.affine asserts that it runs."""
     params = _all_params(form)
     found = [np.asarray(interpreted_gpu.affine(dict(each), **params)) for each in calls]
     return {"mosaic_gpu": found}
@@ -126,7 +126,7 @@ def _on_registers(form: Form) -> Any:
 
 
 def forget() -> None:
-    """What was compiled, so that a planted defect is compiled in, or out."""
+    """Clears compiled programs, so that a planted defect takes effect, or is removed."""
     for program in (_through_primitive, _flat, _on_registers):
         program.cache_clear()
     jax.clear_caches()
@@ -137,7 +137,7 @@ def _run(program: Callable[..., jax.Array], calls: Sequence[Values]) -> list[np.
 
 
 def _signed(threshold: jax.Array) -> jax.Array:
-    """2^31 as a comparison of signed integers takes it: below all words."""
+    """Planted: thresholds compared as signed integers, so that 2^31 is below all words."""
     return jnp.where(threshold >> jnp.uint32(31) != 0, jnp.uint32(0), threshold)
 
 
@@ -186,7 +186,7 @@ _XLA_DEFECTS = {
     "c for d": (xla_combine, "combine", _combined_with_c_for_d),
 }
 
-# Of each backend: what is replaced by what, as monkeypatch.setattr takes it.
+# Backend → the defects planted in it, as arguments of monkeypatch.setattr.
 DEFECTS: dict[str, dict[str, tuple[Any, str, Any]]] = {
     "xla": _XLA_DEFECTS,
     "xla_on_gpus": {name: _XLA_DEFECTS[name] for name in ("no start",)},

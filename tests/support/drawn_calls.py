@@ -1,6 +1,6 @@
-"""Calls of the primitive, drawn by hypothesis: their static form, and values for its operands.
+"""Calls of the primitive drawn by hypothesis: a static form, and values for its operands.
 
-A form is what a program is compiled for; the values of several calls go through each program.
+A program is compiled for each form, and called with several sets of values.
 """
 
 import math
@@ -19,7 +19,7 @@ ENDS = (0.0, 1.0)
 # Products with 1.5, 1 + 2^-8 and 1 + 2^-11 are often halfway between two numbers.
 ORDINARY = (1.5, -1.3, 1 / 0.7, 1 + 2.0**-8, 1 + 2.0**-11)
 WILD = (*ENDS, *ORDINARY, np.inf, -np.inf, np.nan, -1.0)
-# Odd places, places of a tile, and those where 32 bits and then the generator's block end.
+# Odd starts, starts of a tile, and those next to 2^32 and to the end of the generator's blocks.
 STARTS = (0, 4, 1021, 4096, 2**31 - 3, 2**32 - 1024, 2**32 - 3, 2**34 + 6, 2**45 + 1023)
 
 WORDS = ("bits", "halves")  # the kinds that are words
@@ -30,12 +30,12 @@ class Form:
     """The static part of a call.
 
     Attributes:
-        kind: of noise.
-        shape: of n.
-        global_shape: of the whole of n.
-        dtype: of the result.
-        batch: sizes of vmap.
-        operands: (name, shape with the batch's dimensions, name of the dtype) of each.
+        kind: the kind of noise.
+        shape: the shape of n.
+        global_shape: the shape of the global array of n.
+        dtype: the dtype of the result.
+        batch: the batch sizes of vmap.
+        operands: (name, shape with the batch dimensions, name of the dtype) of each operand.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Form:
 
     @property
     def params(self) -> dict[str, Any]:
-        """Those of the primitive."""
+        """The parameters of the primitive."""
         dtype = np.dtype(jnp.dtype(self.dtype))
         return {
             "kind": self.kind,
@@ -63,7 +63,7 @@ class Form:
         return any(dtype in ("float64", "complex128") for dtype in dtypes)
 
     def values(self, seed: int | np.random.SeedSequence) -> dict[str, np.ndarray]:
-        """Arrays for the operands; the seed says which, and how unusual they are."""
+        """Draws arrays for the operands, ordinary or with special values."""
         generator = np.random.default_rng(seed)
         mood = generator.choice(3)
         return {
@@ -89,10 +89,10 @@ def _values(
 
 
 def _starts(shape: Shape, form: Form, generator: np.random.Generator) -> np.ndarray:
-    """(low, high) words of places in the global array; of any place where none is given.
+    """Draws (low, high) words of start indices in the global array, or of any index without one.
 
-    Where rows of fours make up the array, a shard begins at a multiple of four, as each of jax's
-    does: kernels rely on it.
+    If the rows of shard and array are multiples of four, so are the starts, as for every shard that
+    jax makes; kernels rely on it.
     """
     whole = form.global_shape
     count = math.prod(shape[:-1])
@@ -125,13 +125,13 @@ def _x(shape: Shape, dtype: Any, generator: np.random.Generator, mood: int) -> n
 
 @dataclass(frozen=True)
 class Range:
-    """What a backend is given.
+    """The range of calls for a backend.
 
     Attributes:
         dims: shapes of results, without the batch.
-        dtypes: of x and results.
-        batches: sizes of vmap.
-        rows_alone: whether shards are whole rows that follow one another.
+        dtypes: dtypes of x and results.
+        batches: batch sizes of vmap.
+        rows_alone: whether shards are only ranges of whole rows.
     """
 
     dims: tuple[Shape, ...]
@@ -142,7 +142,7 @@ class Range:
 
 @st.composite
 def forms(draw: st.DrawFn, given: Range) -> Form:
-    """One form: every kind, and operands of every shape that fits."""
+    """Draws a form of any kind, with operands of any compatible shape."""
     kinds = (
         "keep",
         "keep",
@@ -192,7 +192,7 @@ TERMS = ("b", "b", "ad", "ab", "abcd", "", "a", "ac", "bc", "bd", "abd", "c", "d
 
 @st.composite
 def _reduced(draw: st.DrawFn, sizes: Shape) -> Shape:
-    """Each of the sizes, or 1."""
+    """Draws each of the sizes, or 1 instead."""
     return tuple(draw(st.sampled_from((size, 1))) for size in sizes)
 
 
@@ -203,7 +203,7 @@ def _mostly(draw: st.DrawFn, sizes: Shape) -> Shape:
 
 @st.composite
 def _operand(draw: st.DrawFn, batch: Shape, dims: Shape) -> Shape:
-    """A number for all or for each example, or a row, a column, an array."""
+    """Draws the shape of an operand: a scalar for all or per example, a row, a column, an array."""
     shapes = [(1,) * len(dims)] * 3 + [dims]
     shapes += [
         tuple(s if a == axis else 1 for a, s in enumerate(dims)) for axis in range(len(dims))
@@ -213,7 +213,7 @@ def _operand(draw: st.DrawFn, batch: Shape, dims: Shape) -> Shape:
 
 @st.composite
 def _larger(draw: st.DrawFn, shape: Shape, rows_alone: bool) -> Shape:
-    """The shape of an array that a box is cut from, up to 2^46 elements."""
+    """Draws the shape of a global array that contains the shard, up to 2^46 elements."""
     more = st.sampled_from((0, 0, 1, 5, 12))
     inner = shape[1:] if rows_alone else tuple(size + draw(more) for size in shape[1:])
     first = draw(st.sampled_from((shape[0], shape[0] + 3, 1 << 20, 1 << 33)))

@@ -1,4 +1,4 @@
-"""A backend as a function of operands, without the primitive and the choice around it."""
+"""A backend as a function of its operands, without the primitive and the choice of backends."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,5 +9,5 @@ from flaxnoise.backends.contract import Backend, Call, result
 
 
 def form(backend: Backend, **params: Any) -> Callable[[Mapping[str, jax.Array]], jax.Array]:
-    """What the backend computes of operands in a call with these parameters, those of Call.of."""
+    """Returns the function that a backend computes for a call with the parameters of Call.of."""
     return lambda operands: result(backend, Call.of(operands, **params), operands)

@@ -1,7 +1,7 @@
 """The mosaic_gpu backend in Pallas' interpreter of GPU kernels, on the CPU.
 
-It detects races between programs (from jax 0.12 on) and raises where memory is read or written out
-of bounds; memory that was never written holds NaN.
+It detects races between programs (from jax 0.12 on), and raises if memory is read or written out of
+bounds; uninitialised memory holds NaN.
 """
 
 import math
@@ -22,15 +22,15 @@ reset = interpret_pallas_call.reset_gpu_interpret_mode_state
 
 
 KERNELS = {"mpmd_map", "pallas_call"}  # primitives; the first is what plgpu.kernel binds
-SMALLEST_TILE = 1024  # not read from the backend: where it takes a kernel is what is tested
+SMALLEST_TILE = 1024  # not imported: the tests check for which sizes the backend uses a kernel
 
 
 def affine(operands: dict[str, jax.Array], **params: Any) -> jax.Array:
-    """The form of the backend, run by the interpreter.
+    """Runs the form of the backend in the interpreter.
 
     Raises:
-        AssertionError: it should have a kernel and has none, or the kernel did not run.
-        RuntimeError: the interpreter saw a race.
+        AssertionError: the form lacks an expected kernel, or the kernel did not run.
+        RuntimeError: the interpreter detected a race.
     """
     form = jax.jit(form_of(MosaicGpu(PARAMETERS), **params))
     expected = _should_have_kernel(operands, params["shape"])
@@ -39,7 +39,7 @@ def affine(operands: dict[str, jax.Array], **params: Any) -> jax.Array:
         assert found, "the form has no kernel"
     reset()
     y = jax.block_until_ready(form(operands))
-    # Fails where none ran since the reset.
+    # Fails if no kernel ran since the reset.
     if expected and interpret_pallas_call.get_races().races_found:
         raise RuntimeError("a race: what the interpreter printed says where")
     return y
@@ -59,9 +59,9 @@ def primitives(jaxpr: Any) -> Iterator[str]:
 
 
 def run(function: Callable[..., jax.Array], *arguments: jax.Array) -> jax.Array:
-    """The function, its calls of the primitive by the interpreter and all else as it is.
+    """Evaluates a function with its calls of the primitive replaced by the interpreter's.
 
-    Lowering a primitive has no place for the effects of an interpreter.
+    The interpreter has effects, which the lowering of a primitive cannot have.
     """
     traced = jax.make_jaxpr(function)(*arguments)
     (y,) = _evaluate(traced.jaxpr, traced.consts, arguments)

@@ -12,10 +12,10 @@ from jax.experimental.pallas import tpu as pltpu
 from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
 from forms import form as form_of
 
-# What the kernel computes is run but once, so that compiling it for the CPU is most of the time.
+# Each program runs once, so compiling it for the CPU takes most of the time.
 QUICK = {"xla_backend_optimization_level": 0}
 
-# Two cores take turns at the blocks: what is done by one core is never a race.
+# Two cores share the blocks, since accesses of a single core are never a race.
 CHECKED = pltpu.InterpretParams(
     detect_races=True,
     num_cores_or_threads=2,
@@ -32,25 +32,25 @@ def drawn(
     global_shape: tuple[int, ...] | None = None,
     **params: Any,
 ) -> np.ndarray:
-    """The form of the backend, on the operands of the primitive."""
+    """Runs the form of the backend on operands of the primitive."""
     params |= {"interpret": interpret, "global_shape": global_shape}
     return np.asarray(_compiled(tuple(params.items()))(dict(operands)))
 
 
 def checked(operands: Mapping[str, jax.Array], **params: Any) -> np.ndarray:
-    """The same by the interpreter of memory, of a program that is new each time.
+    """Runs the form in the memory-checking interpreter; the program is compiled each time.
 
-    Memory that was never written holds NaN, or the largest integer.
+    Uninitialised memory holds NaN, or the largest integer.
 
     Raises:
         AssertionError: no kernel ran.
-        RuntimeError: the interpreter saw a race, or a read out of bounds.
+        RuntimeError: the interpreter detected a race, or a read out of bounds.
     """
     reset()
     form = form_of(MosaicTpu(CHECKED), **params)
     y = jax.block_until_ready(jax.jit(form, compiler_options=QUICK)(dict(operands)))
     assert interpret_pallas_call.races is not None, "no kernel ran"
-    # That of jax 0.10 goes on after a race.
+    # The interpreter of jax 0.10 continues after a race.
     if interpret_pallas_call.races.races_found:
         raise RuntimeError("a race: what the interpreter printed says where")
     return np.asarray(y)

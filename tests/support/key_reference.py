@@ -1,4 +1,4 @@
-"""Keys of flaxnoise.random.key in NumPy: how they are derived, and the bits of every width."""
+"""Keys of flaxnoise.random.key in NumPy: derivations, and bits of every width."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +10,7 @@ U32 = NDArray[np.uint32]
 
 
 def blocks(key: reference.Key, domain: int, numbers: ArrayLike) -> U32:
-    """uint32[..., 4], blocks of a domain."""
+    """Returns the blocks of these numbers in a domain, uint32[..., 4]."""
     k0, k1, k2, k3 = key
     moved = (k0, k1, k2 ^ domain << 24, k3)
     words = reference.block_words(moved, np.asarray(numbers, np.uint64), reference.BITS)
@@ -23,7 +23,7 @@ def of_seed(seed: int) -> U32:
 
 
 def split(key: reference.Key, numbers: ArrayLike) -> U32:
-    """The children of these numbers."""
+    """Returns the children with these numbers."""
     return blocks(key, SPLIT, numbers)
 
 
@@ -32,6 +32,6 @@ def fold_in(key: reference.Key, data: ArrayLike) -> U32:
 
 
 def bits(key: reference.Key, bit_width: int, size: int) -> NDArray:
-    """The first elements of a width: the bytes of the words in order, the lowest byte first."""
+    """Returns the first elements of a width: the bytes of the words, lowest byte first."""
     words = reference.bits(key, np.arange(-(-size * bit_width // 32), dtype=np.uint64))
     return words.astype("<u4").view(f"<u{bit_width // 8}")[:size]

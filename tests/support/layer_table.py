@@ -1,6 +1,6 @@
-"""The table of the layers, a row for each function in cases.py, and how each API calls them.
+"""The table of layers, a row for each function in cases.py, and how each API calls them.
 
-A layer that is named like its function needs no row here.
+A layer whose name follows from its function's needs no entry here.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import flaxnoise.linen
 import flaxnoise.nnx
 from cases import CASES, Case
 
-# Layers that do not fit the table of cases, and the file that tests each, seen from layers/.
+# Layers that do not fit the table of cases → the file that tests each, relative to layers/.
 ELSEWHERE = {
     "StopGradient": "test_stop_gradient.py",
     **dict.fromkeys(
@@ -55,19 +55,19 @@ class Row:
     """A layer with noise.
 
     Attributes:
-        case: the function that it is to be equal to, and ordinary parameters.
+        case: the function that it must equal, with ordinary parameters.
     """
 
     case: Case
 
     @property
     def name(self) -> str:
-        """Of the class, in both APIs."""
+        """The name of the class, in both APIs."""
         return self.case.name.title().replace("_", "")
 
     @property
     def fields(self) -> dict[str, float]:
-        """Ordinary parameters, in the order of the constructor's."""
+        """Ordinary values of the constructor's parameters, in order."""
         return self.fields_of(self.case.params)
 
     def fields_of(self, params: tuple[Any, ...]) -> dict[str, Any]:
@@ -92,8 +92,8 @@ class Api:
     Attributes:
         name: linen or nnx.
         layers: the module with our layers.
-        base: the class of all modules.
-        call: (layer class, fields, x, stream=key or None, **call) -> y, in training.
+        base: the base class of all modules.
+        call: (layer class, fields, x, stream=key or None, **call) -> y, in training mode.
         first_key: key of the stream -> the key of the layer's first call.
     """
 
@@ -112,7 +112,7 @@ class Api:
         fields: Mapping[str, Any] | None = None,
         **call: Any,
     ) -> jax.Array:
-        """Makes the row's layer, with its ordinary fields unless others are given, and calls it."""
+        """Calls a new layer of the row, with its ordinary fields unless others are given."""
         fields = row.fields if fields is None else fields
         return self.call(self.layer(row), fields, x, stream=stream, **call)
 
@@ -120,7 +120,7 @@ class Api:
         return getattr(self.layers, row.name)
 
     def public(self) -> set[str]:
-        """Names of the layers that the module offers."""
+        """The names of the public layers of the module."""
         return {
             name
             for name, value in vars(self.layers).items()
@@ -162,8 +162,8 @@ APIS = (
 )
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=str)
-# What a transform does to a layer is the matter of its base class: one row where integers decide,
-# and one with normals and two parameters, are enough.
+# How a transform treats a layer only depends on its base class, so one exact row and one with
+# normals and two parameters are enough.
 two_rows = pytest.mark.parametrize(
     "row", [row for row in ROWS if row.name in ("Dropout", "MaskedGaussianNoise")], ids=str
 )

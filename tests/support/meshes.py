@@ -1,7 +1,7 @@
-"""Meshes of the eight simulated devices, and the kernels that run on each shard of them.
+"""Meshes of the eight simulated devices, and the kernels that run on each of their shards.
 
-The opaque kernel stands for a compiled one on machines that cannot build any: the sharding rules
-treat every form but xla's own alike. It keeps the shape of each shard that it is traced for.
+The opaque kernel stands in for a compiled one on machines that cannot build it: the sharding rules
+treat all kernels but xla alike. It records the shape of each shard that it is traced for.
 """
 
 import re
@@ -30,22 +30,22 @@ _traced: list[tuple[int, ...]] = []
 
 
 def mesh(kind: AxisType, **sizes: int) -> Mesh:
-    """A mesh of a by b devices, 2 by 4 unless sizes are given."""
+    """Returns a mesh with axes a and b, of 2 × 4 devices unless sizes are given."""
     sizes = sizes or {"a": 2, "b": 4}
     return jax.make_mesh(tuple(sizes.values()), tuple(sizes), axis_types=(kind,) * len(sizes))
 
 
 def put(x: jax.typing.ArrayLike, mesh: Mesh, *spec: Any) -> jax.Array:
-    """x, cut over a mesh."""
+    """Shards x over a mesh."""
     return jax.device_put(x, NamedSharding(mesh, PartitionSpec(*spec)))
 
 
 class Program:
-    """A function, compiled for the arrays that it is then called with.
+    """A function compiled for the arrays that it is called with.
 
     Attributes:
-        result: what it gives.
-        collectives: names of the operations in it that communicate.
+        result: its result.
+        collectives: names of its collective operations.
         shards: shapes of the noise that kernels drew on each device.
     """
 
@@ -60,7 +60,7 @@ class Program:
 
 
 class Opaque(Backend):
-    """The formula, in a form that is not xla's own."""
+    """A backend with xla's formula that is treated like a kernel."""
 
     platforms = ("cpu",)
     is_exportable = False
@@ -74,7 +74,7 @@ OPAQUE = Opaque()
 
 
 def available(name: str) -> str:
-    """The kernel's name; skips the test where it is not there, with its own reason."""
+    """Returns the kernel's name; skips the test if it is missing, with the reason."""
     reason = choice.BACKENDS[name].missing()
     if reason is not None:
         pytest.skip(f"{name} kernel: {reason}")
@@ -82,5 +82,5 @@ def available(name: str) -> str:
 
 
 def bits_equal(x: jax.typing.ArrayLike, y: jax.typing.ArrayLike) -> bool:
-    """Same shape and values, none of them NaN."""
+    """Whether both have the same shape and values, none of them NaN."""
     return x.shape == y.shape and bool(jnp.array_equal(jax.device_get(x), jax.device_get(y)))

@@ -1,4 +1,4 @@
-"""Other processes: scripts/train_distributed.py, started, watched, and never left behind."""
+"""Runs scripts/train_distributed.py in processes that never outlive the test."""
 
 import contextlib
 import json
@@ -13,11 +13,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ROOT / "scripts" / "train_distributed.py"
-SECONDS = 240  # for a few seconds' work, on a machine that is busy with other things
+SECONDS = 240  # for a few seconds of work, on a loaded machine
 
 
 def environment(**added: str) -> dict[str, str]:
-    """Ours, without what the tests ask of jax in their own process."""
+    """Returns the environment without the tests' own settings of jax."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_", "FLAXNOISE_"))}
     folders = os.pathsep.join([str(ROOT), str(TRAIN.parent)])
     return {**own, "PYTHONPATH": folders, "JAX_PLATFORMS": "cpu", **added}
@@ -27,7 +27,7 @@ def environment(**added: str) -> dict[str, str]:
 def started(
     commands: Sequence[Sequence[Any]], environments: Sequence[dict[str, str]] = ()
 ) -> Iterator[list[subprocess.Popen]]:
-    """Python processes with these arguments; killed when the block is left, however it is left."""
+    """Starts python processes with these arguments; kills them when the block exits."""
     environments = environments or [environment()] * len(commands)
     processes = [
         subprocess.Popen(
@@ -51,7 +51,7 @@ def started(
 
 
 def finish(processes: Sequence[subprocess.Popen]) -> None:
-    """Waits for all of them; a failure of one is shown with what it printed."""
+    """Waits for all processes; a failure is reported with the process's output."""
     for process in processes:
         output, _ = process.communicate(timeout=SECONDS)
         assert process.returncode == 0, output

@@ -1,7 +1,7 @@
-"""Random programs: noises inside of scan, while, cond, remat, vmap and derivatives, in any nesting.
+"""Random programs: noise inside scan, while, cond, remat, vmap and derivatives, nested freely.
 
-Every number in them is a whole number or a power of two times one, and nothing is summed: so no
-order of operations and no fusion changes a bit, and two backends agree in all of them.
+Every value is an integer times a power of two, and there are no reductions, so neither the order
+of operations nor fusion changes a bit, and two backends must agree exactly.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ Step = Callable[[jax.Array, jax.Array], jax.Array]  # (key, x) -> y of x's shape
 
 @dataclass(frozen=True)
 class Node:
-    """A step of a program: what it is, and the steps inside of it."""
+    """A step of a program, and the steps inside it."""
 
     name: str
     inside: tuple["Node", ...] = ()
 
     def __call__(self, key: jax.Array, x: jax.Array) -> jax.Array:
-        """Runs it."""
+        """Runs the step."""
         if not self.inside:
             return (NOISES | PLAIN)[self.name](key, x)
         first, *others = self.inside
@@ -37,7 +37,7 @@ class Node:
 
 
 def _signs(key: jax.Array, x: jax.Array) -> jax.Array:
-    """Of normals: integers decide them, and no normal is 0."""
+    """Returns the signs of normals, which are exact, as no normal is 0."""
     return x + jnp.sign(flaxnoise.gaussian_noise(key, jnp.zeros_like(x), 3.0))
 
 
@@ -71,7 +71,7 @@ PLAIN: dict[str, Step] = {
 
 
 def _both(key: jax.Array, x: jax.Array, *steps: Step) -> jax.Array:
-    """One after the other, with x still in use at the end."""
+    """Applies two steps in sequence; x is still used at the end."""
     y = x
     for number, step in enumerate(steps):
         y = step(jax.random.fold_in(key, number), y)
@@ -88,7 +88,7 @@ def _while(key: jax.Array, x: jax.Array, step: Step, *_: Step) -> jax.Array:
         i, x = state
         return i + 1, step(jax.random.fold_in(key, i), x)
 
-    # Only forward mode differentiates it: in reverse it is a constant.
+    # Only forward mode differentiates it: in reverse mode it is a constant.
     return lax.while_loop(lambda state: state[0] < 2, body, (0, lax.stop_gradient(x)))[1] + x
 
 
@@ -118,7 +118,7 @@ def _jvp(key: jax.Array, x: jax.Array, step: Step, *_: Step) -> jax.Array:
 
 
 def _custom_vjp(key: jax.Array, x: jax.Array, step: Step, *others: Step) -> jax.Array:
-    """Its cotangent goes through a noise of its own."""
+    """A custom_vjp whose cotangent passes through another noise."""
     backward = others[0] if others else step
 
     @jax.custom_vjp
@@ -151,7 +151,7 @@ _leaves = st.sampled_from([*NOISES, *PLAIN]).map(Node)
 
 @st.composite
 def programs(draw: st.DrawFn) -> Node:
-    """Two or three nests of up to three transforms, one after another."""
+    """Draws a sequence of two or three nests of up to three transforms."""
 
     def nest(depth: int, around: list[str]) -> Node:
         if depth == 0:

@@ -1,9 +1,9 @@
-"""Runs a kernel of NVIDIA's PTX on the CPU, all threads at once in NumPy.
+"""Interprets a PTX kernel on the CPU, all threads at once in NumPy.
 
-Knows the instructions that XLA and Mosaic emit for element-wise kernels, and raises for others.
-Floats are computed as PTX defines them: rounded to nearest even, one rounding for a fused multiply
-and add, subnormals kept, every NaN the same. ``sqrt.approx`` is rounded correctly here, where a GPU
-may be off by one unit in the last place.
+Supports the instructions that XLA and Mosaic emit for elementwise kernels, and raises for others.
+Floats are computed as PTX defines: rounded to nearest even, one rounding for a fused multiply and
+add, subnormals kept, one canonical NaN. ``sqrt.approx`` is rounded correctly, where a GPU may be
+off by one unit in the last place.
 """
 
 import re
@@ -25,11 +25,11 @@ TYPES = {
     "pred": np.dtype("u1"),
 }
 NOTHING = ("bar.", "fence.", "griddepcontrol.", "bra", "ret", "ld.param", "pragma")
-GUARD = 256  # bytes around each buffer that nobody may touch
+GUARD = 256  # bytes around each buffer, which must not be accessed
 
 
 class Instruction(NamedTuple):
-    """One line: its predicate and whether that is negated, its name's parts, its operands."""
+    """An instruction: its predicate, whether that is negated, the parts of its name, operands."""
 
     predicate: str | None
     negated: bool
@@ -38,12 +38,12 @@ class Instruction(NamedTuple):
 
 
 def run(source: str, buffers: Sequence[NDArray], blocks: int) -> list[NDArray]:
-    """The buffers after the kernel has run.
+    """Runs a kernel and returns its buffers.
 
     Args:
         source: PTX with one kernel.
-        buffers: its parameters, in order.
-        blocks: programs of the grid, which is of one dimension.
+        buffers: the parameters of the kernel, in order.
+        blocks: the number of thread blocks of the one-dimensional grid.
     """
     return _Machine(source, buffers, blocks).run()
 
@@ -75,7 +75,7 @@ class _Machine:
     def run(self) -> list[NDArray]:
         with np.errstate(all="ignore"):
             while np.any(self.place < len(self.code)):
-                at = int(self.place.min())  # those behind go first, so that threads meet again
+                at = int(self.place.min())  # those behind run first, so that threads reconverge
                 mask = self.place == at
                 instruction = self.code[at]
                 self.place[mask] = at + 1
@@ -115,7 +115,7 @@ class _Machine:
             self.write(operands[0], _raw(_compute(kind, flags, types, values)), mask)
 
     def read(self, operand: str, kind: str) -> NDArray:
-        """An operand of every thread, as a type."""
+        """Reads an operand in every thread, as the given type."""
         dtype = TYPES[kind]
         if operand.startswith("%"):
             return self.registers[operand].astype(f"u{dtype.itemsize}").view(dtype)
@@ -129,7 +129,7 @@ class _Machine:
             self.registers[register] = np.where(mask, raw.astype(np.uint64), before)
 
     def access(self, kind: str, dtype: np.dtype, operands: Sequence[str], mask: NDArray) -> None:
-        """Loads or stores one element or several that follow one another."""
+        """Loads or stores one element, or several contiguous ones."""
         address, value = operands[::-1] if kind == "ld" else operands
         base, _, offset = address.strip("[]").partition("+")
         first = self.registers[base].astype(np.int64) + int(offset or 0)
@@ -149,7 +149,7 @@ class _Machine:
                 self.memory[bytes_] = raw[:, None].view(np.uint8)
 
     def repack(self, operands: Sequence[str], mask: NDArray[np.bool_]) -> None:
-        """mov between a register and its halves, the lower one first."""
+        """Executes mov between a register and its halves, the lower half first."""
         target, source = operands
         if "{" in target:
             names = _list(target)
@@ -183,7 +183,7 @@ def _list(operand: str) -> list[str]:
 
 
 def _type(kind: str, position: int) -> str | None:
-    """The type of an operand where it is not the instruction's: amounts of shifts, a choice."""
+    """Returns the type of an operand that differs from the instruction's: shifts, predicates."""
     if (kind, position) == ("selp", 2):
         return "pred"
     return "b32" if (kind, position) in (("shl", 1), ("shr", 1), ("shf", 2)) else None
@@ -200,7 +200,7 @@ def _raw(value: NDArray) -> Raw:
 
 
 def _fused(a: NDArray, b: NDArray, c: NDArray) -> NDArray:
-    """a·b + c with one rounding: the product is exact in float64, the sum rounded to odd first."""
+    """Computes a·b + c with one rounding: an exact float64 product, a sum rounded to odd first."""
     product, c = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)
     total = product + c
     part = total - product
@@ -220,7 +220,7 @@ def _product(flags: Sequence[str], a: NDArray, b: NDArray) -> NDArray:
 
 
 def _shift_right(a: NDArray, by: NDArray) -> NDArray:
-    """Amounts end at the width: then only the sign is left, or nothing."""
+    """Shifts right; amounts are clamped to the width, which leaves the sign or zero."""
     last = 8 * a.itemsize - 1
     shifted = a >> np.minimum(by, last).astype(a.dtype)
     return np.where((by > last) & (a.dtype.kind == "u"), np.zeros_like(a), shifted)
@@ -239,7 +239,7 @@ def _funnel(flags: Sequence[str], low: NDArray, high: NDArray, by: NDArray) -> N
 
 
 def _permute(flags: Sequence[str], low: NDArray, high: NDArray, which: NDArray) -> NDArray:
-    """Picks four of eight bytes."""
+    """Executes prmt, which selects four of eight bytes."""
     both = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
     result = np.zeros_like(both)
     for byte in range(4):

@@ -1,7 +1,7 @@
-"""The stream in NumPy: which noise the element of linear index i gets. Written to be read.
+"""The stream in NumPy, written for clarity: the noise of the element with linear index i.
 
 Every function takes the key as four words (``key_words``) and an array of uint64 linear indices.
-Thresholds are exact fractions, normals float64; nothing here comes from the library.
+Thresholds are exact fractions, normals float64; nothing is imported from the library.
 """
 
 import math
@@ -20,7 +20,7 @@ MASK32 = np.uint64(0xFFFFFFFF)
 
 
 def philox4x32(counter: tuple[ArrayLike, ...], key: tuple[int, int]) -> list[U64]:
-    """Four words, as uint64, of Philox4x32-10 (Salmon et al., SC 2011)."""
+    """Computes four words, as uint64, by Philox4x32-10 (Salmon et al., SC 2011)."""
     c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
     k0, k1 = key
     for _ in range(10):
@@ -36,7 +36,7 @@ def philox4x32(counter: tuple[ArrayLike, ...], key: tuple[int, int]) -> list[U64
 
 
 def key_words(key: jax.Array) -> Key:
-    """The words of a key, typed or raw, padded with zeros to four."""
+    """Returns the words of a key, typed or raw, padded with zeros to four."""
     data = key if key.dtype == np.uint32 else jax.random.key_data(key)
     k0, k1, k2, k3 = [int(word) for word in data] + [0] * (4 - len(data))
     return k0, k1, k2, k3
@@ -49,7 +49,7 @@ def block_words(key: Key, block: U64, domain: int) -> list[U32]:
 
 
 def words(key: Key, i: U64, domain: int) -> U32:
-    """The word of each element, for the kinds of 32 bits."""
+    """Returns the word of each element, for kinds of 32 bits."""
     i = np.asarray(i, np.uint64)
     return np.choose((i % 4).astype(np.int64), block_words(key, i // 4, domain))
 
@@ -59,7 +59,7 @@ def bits(key: Key, i: U64) -> U32:
 
 
 def halves(key: Key, i: U64) -> U32:
-    """u of each element, for the kinds of 16 bits: its own bits above, its partner's below."""
+    """Returns u of each element, for kinds of 16 bits: its own bits above its partner's."""
     i = np.asarray(i, np.uint64)
     chunk, j = i // 1024, i % 1024
     w = np.choose((j % 4).astype(np.int64), block_words(key, chunk * 128 + j % 512 // 4, KEEP))
@@ -67,7 +67,7 @@ def halves(key: Key, i: U64) -> U32:
 
 
 def threshold(rate: float) -> int:
-    """T of 2^31, in exact arithmetic on the rate rounded to float32."""
+    """Returns T in 0 … 2^31, by exact arithmetic on the rate rounded to float32."""
     exact = Fraction(float(np.float32(rate)))
     if exact in (0, 1):
         return int(exact) << 31
@@ -84,31 +84,31 @@ def keep(key: Key, i: U64, rate: float) -> NDArray[np.bool_]:
 
 
 def uniform(key: Key, i: U64) -> NDArray[np.float32]:
-    """On the open interval (−1, 1); exact, so that float64 is only the way there."""
+    """Uniform on the open interval (−1, 1); exact in float32, though computed in float64."""
     upper = words(key, i, UNIFORM).view(np.int32) >> 8
     return ((upper + 0.5) * 2.0**-23).astype(np.float32)
 
 
 def unit_uniform(key: Key, i: U64) -> NDArray[np.float32]:
-    """On the open interval (0, 1)."""
+    """Uniform on the open interval (0, 1)."""
     return (((words(key, i, UNIT_UNIFORM) >> np.uint32(9)) + 0.5) * 2.0**-23).astype(np.float32)
 
 
 def radius_uniform(a: U32) -> NDArray[np.float32]:
-    """On (0, 1) by the upper 31 bits, rounded as float32 rounds."""
+    """Returns u in (0, 1) from the upper 31 bits, rounded to float32."""
     v = (a >> np.uint32(1)).astype(np.float32)
     return np.minimum((v + np.float32(0.5)) * np.float32(2.0**-31), np.float32(1 - 2.0**-24))
 
 
 def laplace(key: Key, i: U64) -> NDArray[np.float64]:
-    """∓ln u in float64, from the u of float32; density exp(−|n|)/2."""
+    """∓ln u in float64, from u in float32; density exp(−|n|)/2."""
     w = words(key, i, LAPLACE)
     sign = np.where(w & np.uint32(1), -1, 1)
     return -np.log(radius_uniform(w).astype(np.float64)) * sign
 
 
 def normal_pair(a: U32, b: U32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Two normals of two words (Box and Muller 1958) in float64, from the u and t of float32."""
+    """Two normals from two words (Box and Muller 1958) in float64, from u and t in float32."""
     u = radius_uniform(a)
     angle = np.pi / 4 * ((b.view(np.int32) >> 9) + 0.5) * 2.0**-22
     radius = np.sqrt(-2 * np.log(u.astype(np.float64))) * np.where(b & np.uint32(1), -1, 1)
@@ -125,5 +125,5 @@ def normal(key: Key, i: U64) -> NDArray[np.float64]:
 
 
 def masked_normal(key: Key, i: U64, rate: float) -> NDArray[np.float64]:
-    """Normal where the mask of the same key and rate would drop."""
+    """A normal where the mask of the same key and rate drops, else 0."""
     return np.where(keep(key, i, rate), 0.0, normal(key, i))

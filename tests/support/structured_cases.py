@@ -1,7 +1,7 @@
-"""The table of the functions whose mask has a structure of its own: feature maps, rows, blocks.
+"""The table of functions with structured masks: feature maps, rows, blocks.
 
-A row says along which dimensions the mask is shared; that gives the reference. What is particular
-to one of them has a test file in tests/family.
+A row says along which dimensions the mask is shared, which gives the reference. Properties of a
+single function are tested in tests/family.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,11 +22,11 @@ class Structured:
 
     Attributes:
         function: (key, x, rate, **options) -> y.
-        shape: of an x.
+        shape: the shape of an x.
         shared: dimensions along which the mask is shared.
         options: the function's keyword arguments.
-        scaled: whether what is kept is divided by P(keep).
-        least: how few dimensions x may have.
+        scaled: whether kept elements are divided by P(keep).
+        least: the smallest number of dimensions of x.
     """
 
     function: Callable[..., jax.Array]
@@ -38,7 +38,7 @@ class Structured:
 
     @property
     def layer(self) -> str:
-        """Name of its layer."""
+        """The name of its layer."""
         return self.function.__name__.title().replace("_", "")
 
     @property
@@ -49,7 +49,7 @@ class Structured:
         return self.function(key, x, rate, **self.options)
 
     def factor(self, key: jax.Array, rate: float = 0.3) -> jax.Array:
-        """What x is multiplied by, from the noise as a value."""
+        """Returns the factor of x, computed from the noise as a value."""
         scale = 1 / (1 - random.realised_rate(rate)) if self.scaled else jnp.float32(1)
         return jnp.where(random.keep_mask(key, self.noise_shape, rate), scale, 0)
 

@@ -1,7 +1,7 @@
-"""The suite of calls for each backend: what it is given, and how many examples hypothesis draws.
+"""The suite of calls for each backend: the range of calls, and the number of drawn examples.
 
-The same examples come in every run. Most of the time goes into compiling forms, and each form is
-given new values again and again; the interpreter of the kernel for GPUs compiles nothing.
+The examples are the same in every run. Compiling forms takes most of the time, so each form is
+called with several sets of values. The interpreter of the kernel for GPUs compiles nothing.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ REGISTERS = Range(
 
 
 def drawn(examples: int, *, shrinks: bool = True) -> settings:
-    """Settings for so many examples; those that fail are made smaller, or left as they are."""
+    """Returns hypothesis settings for a number of examples; failing ones are shrunk, or not."""
     return settings(
         max_examples=examples,
         derandomize=True,
@@ -37,7 +37,7 @@ def drawn(examples: int, *, shrinks: bool = True) -> settings:
         deadline=None,
         report_multiple_bugs=False,
         phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if shrinks else [])],
-        suppress_health_check=list(HealthCheck),  # they are about time, which compiling takes
+        suppress_health_check=list(HealthCheck),  # they limit time, which compiling exceeds
     )
 
 
@@ -47,10 +47,10 @@ class Suite:
 
     Attributes:
         backend: a function of conformance.
-        range: of the calls.
-        examples: how many are drawn.
-        calls: of each example, with values of their own.
-        forced: the name of the backend where it may refuse a call.
+        range: the range of the calls.
+        examples: the number of drawn examples.
+        calls: the number of calls per example, each with its own values.
+        forced: the name of the backend, if it may refuse a call.
     """
 
     backend: Backend
@@ -60,7 +60,7 @@ class Suite:
     forced: str | None = None
 
     def run(self, *, shrinks: bool = True) -> None:
-        """Draws the examples, and fails where one is not what the reference says."""
+        """Draws the examples, and fails if one differs from the reference."""
 
         @drawn(self.examples, shrinks=shrinks)
         @given(forms(self.range), st.integers(0, 2**32 - 1))

@@ -1,4 +1,4 @@
-"""Each assertion is one of chex: its keywords, its switch, its messages."""
+"""Each public assertion is a chex assertion, with its keywords, switch and messages."""
 
 import inspect
 
@@ -12,7 +12,7 @@ from flaxnoise import testing
 from flaxnoise.testing import assertion
 
 X = array(5, 33)
-# Each with arguments that it fails on.
+# Assertion → arguments on which it fails.
 FAILING = {
     "assert_identity": (lambda x: x + 1, X),
     "assert_no_noise_residuals": (
@@ -65,7 +65,7 @@ def test_chex_disables_it(name: str, disabled: None):
 @pytest.mark.parametrize("default", [True, False])
 def test_without_the_private_name_of_chex_it_is_the_same(monkeypatch, default: bool):
     def check(x: int) -> None:
-        """Fails."""
+        """Always fails."""
         chex.assert_equal(x, 1)
 
     def message() -> str:

@@ -1,4 +1,4 @@
-"""The public assertions about gradients: each passes where it should, and fails with a text."""
+"""The public assertions about gradients pass where they should, and fail with a message."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ X = array(5, 33)
 
 
 def by_hand(key: jax.Array, x: jax.Array) -> jax.Array:
-    """Dropout that keeps its mask for the backward pass."""
+    """Dropout that saves its mask for the backward pass."""
     return jnp.where(jax.random.bernoulli(key, 0.7, x.shape), x / 0.7, 0)
 
 

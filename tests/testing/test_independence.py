@@ -1,4 +1,4 @@
-"""flaxnoise.testing serves layers of any library: importing it brings in neither flax nor optax."""
+"""flaxnoise.testing works with layers of any library: it imports neither flax nor optax."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The public assertions about values: each passes where it should, and fails with a text."""
+"""The public assertions about values pass where they should, and fail with a message."""
 
 import jax
 import jax.numpy as jnp
@@ -117,7 +117,7 @@ def test_nan_and_inf_are_counted(wrong: float):
 
 
 def test_a_false_alarm_is_rare():
-    """The statistic is that of a normal: of 64 keys, none beyond 4 of its standard errors."""
+    """The statistic is normal: for 64 keys none exceeds 4 standard errors."""
     for seed in range(64):
         key = jax.random.key(seed)
         noisy = jax.vmap(lambda key: flaxnoise.gaussian_noise(key, X[0], 0.3))

@@ -1,4 +1,4 @@
-"""One training in one process, that the others are compared with."""
+"""A training run in one process, with which the others are compared."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""Orbax saves and restores a run in its middle: it goes on bit for bit, on any devices."""
+"""A run that Orbax saved and restored continues bit for bit, and with the same noise anywhere."""
 
 import gc
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_an_nnx_run_goes_on_with_its_streams(implementation: str, tmp_path: Path
 
 
 def words(state: Any) -> Any:
-    """Keys as their words, so that all leaves are arrays of numbers."""
+    """Replaces keys by their words, so that all leaves are arrays of numbers."""
     return jax.tree.map(
         lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x,
         nnx.as_pure(state),
@@ -99,7 +99,7 @@ def linen_run(seed: int, implementation: str) -> TrainState:
 
 @jax.jit
 def linen_step(state: TrainState, x: jax.Array) -> tuple[TrainState, jax.Array]:
-    """The key stays as it is; the step makes each step's own."""
+    """Takes a step; folding the step into the constant key gives each step its own."""
 
     def loss(params: Any) -> jax.Array:
         key = jax.random.fold_in(state.key, state.step)
@@ -128,7 +128,7 @@ def test_a_linen_run_goes_on_with_its_key_and_step(implementation: str, tmp_path
     "implementation", ["threefry2x32", "rbg", "unsafe_rbg", "threefry4x32", "philox4x32"]
 )
 def test_restored_on_other_devices_the_noise_is_the_same(implementation: str, tmp_path: Path):
-    """Saved by eight devices, which hold x in parts, restored by two."""
+    """Saved from eight devices with x sharded, restored onto two."""
     key = jax.random.key(5, impl=implementation)
     where = mesh(AUTO)
     save(tmp_path, {"key": put(key, where), "x": put(X, where, ("b", "a"))})
@@ -145,12 +145,12 @@ def test_restored_on_other_devices_the_noise_is_the_same(implementation: str, tm
     assert_same_bits(y, flaxnoise.dropout(key, X, 0.3))
 
 
-# Orbax reads with several threads; those that the first error orphans complain into the void.
+# Orbax reads in several threads; after the first error the others raise unraisable exceptions.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("damage", ["truncated", "missing"])
 def test_a_damaged_checkpoint_raises_what_orbax_raises(damage: str, tmp_path: Path):
-    """The error is the one that a checkpoint of plain arrays gives."""
+    """The error is the same as for a checkpoint of plain arrays."""
     errors = []
     for name, state in (
         ("ours", nnx.state(nnx_run(0, "threefry2x32"))),

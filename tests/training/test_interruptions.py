@@ -1,4 +1,4 @@
-"""A run that was killed goes on as if nothing had happened."""
+"""A run that was killed resumes with the losses of an uninterrupted run."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from processes import SECONDS, TRAIN, started, train
 
 STEPS = 8
 
-# Dies by SIGKILL when the checkpoint of step 4 is written and about to get its final name.
+# Is killed when the checkpoint of step 4 is written, before it is renamed to its final name.
 KILLED_WHILE_SAVING = """
 import os, runpy, signal, sys
 script, *sys.argv[1:] = sys.argv[1:]
@@ -25,7 +25,7 @@ runpy.run_path(script, run_name="__main__")
 
 
 def test_killed_between_two_steps(tmp_path: Path, uninterrupted: dict[str, Any]):
-    """Saved after step 4, killed after 5: steps 5 to 8 have the very losses of the whole run."""
+    """Saved after step 4, killed after 5: steps 5 to 8 have exactly the uninterrupted losses."""
     folder = tmp_path / "checkpoints"
     saving = ["--checkpoint", folder, "--save-every", 4]
     with started([[TRAIN, "--devices", 4, "--steps", 1000, *saving]]) as (process,):
@@ -44,7 +44,7 @@ def test_killed_between_two_steps(tmp_path: Path, uninterrupted: dict[str, Any])
 
 
 def test_killed_while_saving(tmp_path: Path, uninterrupted: dict[str, Any]):
-    """The checkpoint before is used."""
+    """The previous checkpoint is used."""
     saving = ["--checkpoint", tmp_path / "checkpoints", "--save-every", 2]
     arguments = ["--devices", 4, "--steps", STEPS, *saving]
     with started([["-c", KILLED_WHILE_SAVING, TRAIN, *arguments]]) as (process,):

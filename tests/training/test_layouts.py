@@ -1,4 +1,4 @@
-"""FSDP and tensor parallelism: the parameters are cut, the losses stay."""
+"""FSDP and tensor parallelism shard the parameters and leave the losses unchanged."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from train_parts.training import Training
 
 STEPS = 6
 DATA = digits_data.load(seeds=1, images=48)
-# A batch is one order of images; its mean and the matrix products are summed in another order:
-# float32 roundings, 2^-24 each, of up to a hundred terms, handed on from step to step.
+# Means over the batch and matrix products are summed in different order: float32 roundings, 2^-24
+# each, of up to a hundred terms, which carry over from step to step.
 ROUNDINGS = 100 * 2.0**-24 * STEPS
 
 
@@ -45,7 +45,7 @@ def test_losses_are_those_of_whole_parameters(
 
 
 def test_another_seed_gives_other_losses(expected: list[float]):
-    """So that the comparisons with the allowed roundings can fail."""
+    """Shows that the comparisons within the tolerance can fail."""
     layout = Layout("data")
     other = losses(Training(layout, seed=1), layout, STEPS)
     assert abs(np.subtract(other, expected)).max() > 100 * ROUNDINGS
@@ -54,7 +54,7 @@ def test_another_seed_gives_other_losses(expected: list[float]):
 def test_a_checkpoint_of_one_layout_continues_in_another(
     tmp_path: Path, expected: list[float], monkeypatch: pytest.MonkeyPatch
 ):
-    """Saved by FSDP on eight devices after three steps, continued tensor parallel on two."""
+    """Saved by FSDP on eight devices after three steps, resumed tensor parallel on two."""
     layout = Layout("fsdp")
     training = Training(layout, seed=0)
     losses(training, layout, 3)

@@ -1,4 +1,4 @@
-"""Several processes: the losses of one."""
+"""Several processes give the losses of a single one."""
 
 import json
 from pathlib import Path
@@ -10,16 +10,16 @@ import pytest
 from processes import SECONDS, TRAIN, environment, finish, free_port, started
 
 STEPS = 8
-# The mean over the batch and the sums of matrix products are made in another order: float32
-# roundings, 2^-24 each, of up to a hundred terms, which steps of Adam hand on without growth.
+# Means over the batch and matrix products are summed in different order: float32 roundings, 2^-24
+# each, of up to a hundred terms, which carry over through steps of Adam without growth.
 ROUNDINGS = 100 * 2.0**-24 * STEPS
 
 
 def assert_same_run(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert len(found["losses"]) == STEPS
     np.testing.assert_allclose(found["losses"], expected["losses"], rtol=ROUNDINGS)
-    # Two classes of an image change places where they are equal but for such roundings: of 797
-    # images one at most.
+    # A prediction changes only if two classes are equal up to such roundings: at most one image of
+    # 797.
     assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=1.01 / 797)
 
 
@@ -27,7 +27,7 @@ def assert_same_run(found: dict[str, Any], expected: dict[str, Any]) -> None:
 def test_processes_train_as_one(
     count: int, by_environment: bool, tmp_path: Path, uninterrupted: dict[str, Any]
 ):
-    """Each holds a part of the four devices; who is who comes from arguments or environment."""
+    """Each process has some of the four devices; its id comes from arguments or environment."""
     losses, address = tmp_path / "losses.json", f"127.0.0.1:{free_port()}"
     common = [TRAIN, "--devices", 4 // count, "--steps", STEPS, "--losses", losses]
     commands, environments = [], []

@@ -1,6 +1,6 @@
-"""Writes stream.json, the pinned noise of a few keys, from the NumPy reference, never the library.
+"""Writes stream.json, the pinned noise of a few keys, from the NumPy reference only.
 
-A difference from the committed file is a breaking change of the stream, for the CHANGELOG.
+A difference from the committed file is a breaking change, to be listed in CHANGELOG under Streams.
 Usage: python tests/vectors/make.py
 """
 
@@ -30,7 +30,7 @@ KEYS = {
 
 
 def pinned(key: reference.Key) -> dict[str, str]:
-    """Kind → hex words of the elements; floats as the words of their float32."""
+    """Returns kind → hex words of the elements; floats as the bits of their float32."""
     i = np.array(INDICES, np.uint64)
     arrays = {
         "bits": reference.bits(key, i),

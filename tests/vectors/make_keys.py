@@ -1,6 +1,6 @@
-"""Writes keys.json, pinned keys and bits of flaxnoise.random.key, from the NumPy reference alone.
+"""Writes keys.json, pinned keys and bits of flaxnoise.random.key, from the NumPy reference only.
 
-A difference from the committed file is a breaking change of the stream, for the CHANGELOG.
+A difference from the committed file is a breaking change, to be listed in CHANGELOG under Streams.
 Usage: python tests/vectors/make_keys.py
 """
 
