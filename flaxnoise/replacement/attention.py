@@ -131,7 +131,14 @@ def _without_weights(call: inspect.BoundArguments, rate: Any) -> jax.Array | Non
     if bias is not None:
         bias = jnp.maximum(jnp.asarray(bias, jnp.promote_types(bias.dtype, jnp.float32)), _HIDDEN)
     if mask is not None:
-        bias = jnp.where(mask, jnp.float32(0) if bias is None else bias, _HIDDEN)
+        # To a query that sees no key, Flax gives the mean of all values, without a gradient of the
+        # scores: as to one of zeros that sees all.
+        mask = jnp.atleast_1d(jnp.asarray(mask) != 0)
+        sees = mask.any(-1, keepdims=True)
+        mask = mask | ~sees
+        bias = None if bias is None else jnp.where(sees, bias, 0)
+        by_query = jnp.swapaxes(sees.reshape((1,) * (4 - sees.ndim) + sees.shape), 1, 2)
+        query = jnp.where(by_query, query, 0)
     return functional.dot_product_attention(
         given.get("dropout_rng"),
         query,
@@ -139,6 +146,7 @@ def _without_weights(call: inspect.BoundArguments, rate: Any) -> jax.Array | Non
         value,
         rate,
         bias=bias,
+        mask=mask,
         is_causal=is_causal,
         broadcast_dropout=given.get("broadcast_dropout", True),
     )

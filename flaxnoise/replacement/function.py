@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
+from flax import nnx
 
 from flaxnoise.draws import Draw, dropouts
 from flaxnoise.replacement.context import replaced
@@ -57,7 +58,10 @@ class Replaced:
         return Replaced, (self._function, self._strict, self._report)
 
     def _inspect(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        kind = _kind(args, kwargs)
+        owner = getattr(self._function, "__self__", None)
+        # A model of nnx is an argument of its methods: what it draws depends on its flags.
+        model = owner if isinstance(owner, nnx.Module) else None
+        kind = _kind((model, *args), kwargs)
         if kind in self._inspected:
             return
         draws = self._draws(args, kwargs)
@@ -90,7 +94,11 @@ def _kind(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
 
 
 def _hashable(leaf: Any) -> Hashable:
-    return leaf if isinstance(leaf, Hashable) else id(leaf)
+    try:
+        hash(leaf)
+    except TypeError:  # also of a tuple or dataclass of something else
+        return id(leaf)
+    return leaf
 
 
 def _looks_like_dropout(draw: Draw) -> bool:

@@ -137,6 +137,24 @@ def test_sizes_of_0_and_1(sizes):
         np.testing.assert_array_equal(y, 0)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def with_bias(scale: float, bias: jax.Array):
+    def function(*x):
+        *x, bias = x
+        return flaxnoise.dot_product_attention(KEY, *x, 0.3, bias=bias, scale=scale, **BLOCKS)
+
+    y, pull = jax.vjp(function, Q, K, V, bias)
+    return y, *pull(jnp.cos(y))
+
+
+@pytest.mark.parametrize("shared", [100.0, -1e9, 1e9, -1e29])
+def test_a_bias_that_all_keys_share_changes_neither_results_nor_gradients(shared: float):
+    # At scale 0, so that no score is rounded. 100 is beyond the logarithm of the largest float32.
+    plain = with_bias(0.0, jnp.zeros((11,)))
+    for own, expected in zip(with_bias(0.0, jnp.full((11,), shared)), plain, strict=True):
+        np.testing.assert_array_equal(own, expected)
+
+
 def test_infinite_scores_are_seen_as_nan():
     assert np.isnan(flaxnoise.dot_product_attention(KEY, Q * jnp.nan, K, V, 0.3)).all()
 

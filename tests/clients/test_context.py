@@ -18,6 +18,7 @@ import flaxnoise.linen
 import flaxnoise.nnx
 from cases import KEY, array
 from flaxnoise.linen import replace_dropout
+from flaxnoise.replacement import attention as replacement
 
 X = array(2, 5, 12)
 RNGS = {"dropout": KEY}
@@ -199,3 +200,50 @@ def test_long_sequences_drop_the_same_weights_without_forming_them(ours, theirs)
     assert draw == "dot_product_attention"
     # Sums over the length in different order: weights that sum to about 1, times values below 4.
     np.testing.assert_allclose(attend(q), expected, rtol=0, atol=length * 2.0**-22)
+
+
+@pytest.mark.parametrize("ours", [flaxnoise.linen, flaxnoise.nnx])
+@pytest.mark.parametrize("how", ["mask", "numbers", "bias", "both"])
+def test_queries_that_see_no_key_have_the_results_and_gradients_of_flax(
+    ours, how: str, monkeypatch: pytest.MonkeyPatch
+):
+    arrays = [array(2, 6, 2, 4, seed=i) for i in range(3)]
+    sees = jnp.ones((2, 1, 6, 6), bool).at[0, 0, 2].set(False).at[1, 0, 3, 4].set(False)
+    least = jnp.where(sees, 0, jnp.finfo(jnp.float32).min)
+    options = {
+        "mask": {"mask": sees},
+        "numbers": {"mask": 2.0 * sees},
+        "bias": {"bias": least},
+        "both": {"mask": sees, "bias": array(2, 1, 6, seed=4)},
+    }[how]
+
+    def attend(*x):
+        return ours.dot_product_attention(*x, dropout_rng=KEY, dropout_rate=0.3, **options)
+
+    results = []
+    for least_long, name in ((37, "attention_dropout"), (36, "dot_product_attention")):
+        monkeypatch.setattr(replacement, "_LONG", least_long)
+        assert {draw.function for draw in flaxnoise.dropouts(attend, *arrays)} == {name}
+        y, pull = jax.vjp(attend, *arrays)
+        results.append((y, *pull(jnp.cos(y))))
+    for expected, own in zip(*results, strict=True):
+        # Sums of at most 2·6 weighted numbers below 8.
+        np.testing.assert_allclose(own, expected, rtol=0, atol=12 * 2.0**-21)
+
+
+def test_a_method_of_a_model_is_inspected_again_when_the_flags_of_the_model_change():
+    class Own(nnx.Module):
+        def __init__(self):
+            self.dropout = nnx.Dropout(0.3, rngs=nnx.Rngs(dropout=KEY))
+            self.is_training = False
+
+        def __call__(self, x):
+            x = self.dropout(x)
+            return x * jax.random.bernoulli(KEY, 0.5, x.shape) if self.is_training else x
+
+    model = Own()
+    strict = flaxnoise.nnx.replace_dropout(model.__call__, strict=True)
+    strict(X)
+    model.is_training = True
+    with pytest.raises(ValueError, match=r"strict=True leaves nothing, got jax\.random\.bernoulli"):
+        strict(X)

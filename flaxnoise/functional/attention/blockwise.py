@@ -8,6 +8,10 @@ y and lse. With the scores s of a tile, p = exp(s − lse) and w = p·keep/P(kee
 
     dy = Σ (w·ds)·v + w·dv − μ·y      μ = Σ p·ds      dlse = μ
 
+lse is held as two numbers, the largest score and the rest, whose derivatives are taken to be 0 and
+μ: a single float32 would lose the rest where scores are large, such as those of a query all of
+whose keys have a bias of −1e9.
+
 The sums are computed by a second loop over tiles, which is linear in the tangents. Each tile is
 under jax.checkpoint, so that the transposed loop draws the mask and computes the weights again, as
 the backward pass of FlashAttention-2 does. The same rule gives forward mode, second derivatives and
@@ -47,15 +51,16 @@ from flaxnoise.functional.attention.plan import (
 
 Arrays = tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]
 Tangents = tuple[jax.Array | None, jax.Array | None, jax.Array | None, jax.Array | None]
+Results = tuple[jax.Array, jax.Array, jax.Array]
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def attend(
     plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None, given: Given
-) -> tuple[jax.Array, jax.Array]:
-    """(y, lse) of q [B, T, N, D], k and v [B, S, K, D], bias [B|1, N|1, T|1, S|1].
+) -> Results:
+    """(y, top, rest) of q [B, T, N, D], k and v [B, S, K, D], bias [B|1, N|1, T|1, S|1].
 
-    lse is [B, T, N]; it is HIGH for a query that sees no key.
+    top and rest are [B, T, N]; lse is their sum. A query that sees no key has 0 and HIGH.
     """
     return _by_platform(plan, _forward, (q, k, v, bias), given)
 
@@ -64,12 +69,13 @@ def attend(
 def _attend_jvp(plan: Plan, primals: Any, tangents: Any) -> Any:
     *arrays, given = primals
     moving = tuple(None if isinstance(t, SymbolicZero) else t for t in tangents[:4])
-    y, lse = attend(plan, *arrays, given)
+    y, top, rest = attend(plan, *arrays, given)
+    none = jnp.zeros_like(top)
     if all(t is None for t in moving):
-        return (y, lse), (jnp.zeros_like(y), jnp.zeros_like(lse))
-    mean, mu = _by_platform(plan, _linear, tuple(arrays), given, moving, lse)
+        return (y, top, rest), (jnp.zeros_like(y), none, none)
+    mean, mu = _by_platform(plan, _linear, tuple(arrays), given, moving, (top, rest))
     dy = mean - mu[..., None] * y.astype(mean.dtype)
-    return (y, lse), (dy.astype(y.dtype), mu)
+    return (y, top, rest), (dy.astype(y.dtype), none, mu)
 
 
 def _by_platform(plan: Plan, function: Callable[..., Any], arrays: Arrays, *rest: Any) -> Any:
@@ -87,14 +93,14 @@ def _by_platform(plan: Plan, function: Callable[..., Any], arrays: Arrays, *rest
     )
 
 
-def _forward(plan: Plan, tile: Tile, arrays: Arrays, given: Given) -> tuple[jax.Array, jax.Array]:
+def _forward(plan: Plan, tile: Tile, arrays: Arrays, given: Given) -> Results:
     q, k, v, bias = arrays
     kv_heads, length, dtype = k.shape[2], q.shape[1], tiles.precision(q.dtype)
     given, bias = _aligned(given, bias, tile, kv_heads)
     k_blocks, v_blocks = key_blocks(k, tile), key_blocks(v, tile)
     keys, n = k.shape[1], len(k_blocks)
 
-    def rows(i: jax.Array, qi: jax.Array, start: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def rows(i: jax.Array, qi: jax.Array, start: jax.Array) -> Results:
         acc = jnp.zeros((*qi.shape[:-1], v.shape[-1]), dtype)
         top = jnp.full(qi.shape[:-1], LOW, dtype)
         carry = varying_like((acc, top, jnp.zeros_like(top)), arrays, given)
@@ -115,21 +121,23 @@ def _forward(plan: Plan, tile: Tile, arrays: Arrays, given: Given) -> tuple[jax.
         total = jnp.where(blind, 1, total)
         factor = 1 / total if given.keep_scale is None else given.keep_scale.astype(dtype) / total
         y = jnp.where(blind[..., None], 0, acc * factor[..., None]).astype(q.dtype)
-        return y, jnp.where(blind, jnp.asarray(HIGH, dtype), top + jnp.log(total))
+        rest = jnp.where(blind, jnp.asarray(HIGH, dtype), jnp.log(total))
+        return y, jnp.where(blind, 0, top), rest
 
     q_blocks = query_blocks(q, tile, kv_heads)
     start = tiles.starts(plan, given, q_blocks.shape[1:4], tile, len(q_blocks))
     results = over_rows(rows, len(q_blocks), q_blocks, start)
-    y, lse = (from_query_blocks(x, length) for x in results)
-    return y, lse
+    y, top, rest = (from_query_blocks(x, length) for x in results)
+    return y, top, rest
 
 
 def _linear(
-    plan: Plan, tile: Tile, arrays: Arrays, given: Given, tangents: Tangents, lse: jax.Array
+    plan: Plan, tile: Tile, arrays: Arrays, given: Given, tangents: Tangents, lse: Any
 ) -> tuple[jax.Array, jax.Array]:
     """Σ (w·ds)·v + w·dv as [B, T, N, D], and Σ p·ds as [B, T, N]: linear in the tangents."""
     q, k, v, bias = arrays
-    kv_heads, length, dtype = k.shape[2], q.shape[1], lse.dtype
+    top, rest = lax.stop_gradient(lse[0]), lse[1]
+    kv_heads, length, dtype = k.shape[2], q.shape[1], top.dtype
     given, bias = _aligned(given, bias, tile, kv_heads)
     # The transpose sums cotangents over tiles in the dtype of the tangents here: float32 or wider.
     dq, dk, dv, dbias = (None if t is None else t.astype(dtype) for t in tangents)
@@ -138,16 +146,17 @@ def _linear(
     keys, n = k.shape[1], len(of_keys[0])
 
     def rows(i: Any, qi: Any, dqi: Any, lse_i: Any, start: Any, cut_i: Any) -> Any:
+        top_i, rest_i = lse_i
         biases_i = cut_i or biases
         acc = jnp.zeros((*qi.shape[:-1], v.shape[-1]), dtype)
-        carry = varying_like((acc, jnp.zeros_like(lse_i)), arrays, given, tangents, lse)
+        carry = varying_like((acc, jnp.zeros_like(top_i)), arrays, given, tangents, lse)
 
         def one(carry: Any, j: Any, keys_j: Any, cut_j: Any) -> Any:
             acc, mu = carry
             kj, vj, dkj, dvj = keys_j
             bias_ij, dbias_ij = cut_j or biases_i
             s = tiles.scores(plan, qi, kj, bias_ij, tiles.visible(plan, given, tile, i, j, keys))
-            p = jnp.exp(s - lse_i[..., None])
+            p = jnp.exp(s - top_i[..., None] - rest_i[..., None])
             keep = tiles.kept(plan, given, start, j, tile)
             ds = tiles.scores_tangent(plan, s, (qi, kj), (dqi, dkj, dbias_ij))
             if ds is not None:
@@ -171,7 +180,8 @@ def _linear(
         m,
         q_blocks,
         None if dq is None else query_blocks(dq, tile, kv_heads),
-        query_blocks(lse, tile, kv_heads),
+        # HIGH, so that weights of padding are 0 whatever the bias is.
+        (query_blocks(top, tile, kv_heads), query_blocks(rest, tile, kv_heads, HIGH)),
         tiles.starts(plan, given, q_blocks.shape[1:4], tile, m),
         weight_blocks(biases, 3, tile.rows),
     )

@@ -155,5 +155,5 @@ def _attention(
     # Outside of the loops: otherwise the transpose of shard_map sums the gradients of replicated
     # arrays inside of them, and devices that skip a tile miss the collective, which deadlocks.
     arrays, given = varying.unified((arrays, given))
-    y, lse = attend(plan, *arrays, given)
-    return y, jnp.where(lse > HIGH / 2, -jnp.inf, lse)
+    y, top, rest = attend(plan, *arrays, given)
+    return y, jnp.where(rest > HIGH / 2, -jnp.inf, top + rest)

@@ -12,9 +12,9 @@ from flaxnoise.functional.attention.plan import Given, Plan, Tile
 from flaxnoise.functional.attention.tiles import is_seen
 
 
-def query_blocks(x: jax.Array, tile: Tile, kv_heads: int) -> jax.Array:
+def query_blocks(x: jax.Array, tile: Tile, kv_heads: int, padding: float = 0) -> jax.Array:
     """[B, T, N, …] → [n, B, K, G, r, …], padded to whole blocks."""
-    x = _split(padded(x, 1, tile.rows), 1, tile.rows)
+    x = _split(padded(x, 1, tile.rows, padding), 1, tile.rows)
     x = _split(x, 3, x.shape[3] // kv_heads)
     return x.transpose(1, 0, 3, 4, 2, *range(5, x.ndim))
 
@@ -63,12 +63,13 @@ def _joined(x: jax.Array, axis: int) -> jax.Array:
     return x.reshape(*x.shape[:axis], size, *x.shape[axis + 2 :])
 
 
-def padded(x: jax.Array, axis: int, block: int) -> jax.Array:
-    """Pads an axis with zeros to whole blocks."""
+def padded(x: jax.Array, axis: int, block: int, value: float = 0) -> jax.Array:
+    """Pads an axis with a value to whole blocks."""
     missing = -x.shape[axis] % block
     if missing == 0:
         return x
-    return jnp.pad(x, [(0, missing if own == axis else 0) for own in range(x.ndim)])
+    widths = [(0, missing if own == axis else 0) for own in range(x.ndim)]
+    return jnp.pad(x, widths, constant_values=value)
 
 
 def over_rows(body: Callable[..., Any], n: int, *blocks: Any) -> Any:
