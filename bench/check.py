@@ -131,7 +131,7 @@ def _permuted(x: Array, y: Array, tolerance: float) -> Array:
     centred = (order - order.mean()) / order.std()
     _uncorrelated(centred)
     place = np.linspace(-1, 1, len(y)) * 3**0.5
-    _near("the correlation with the place", float((centred * place).mean()), 0, 1, len(y))
+    _near("the correlation with the position", float((centred * place).mean()), 0, 1, len(y))
     return 0 * x
 
 

@@ -98,4 +98,6 @@ def test_masked_gaussian_noise_at_rate_1(traced: bool):
         assert not np.array_equal(plain, x)
         np.testing.assert_array_max_ulp(np.asarray(masked), np.asarray(plain), maxulp=4)
     slope = jax.grad(lambda s: flaxnoise.masked_gaussian_noise(key, x, 1.0, s).sum())(0.5)
-    assert np.isclose(slope, flaxnoise.random.normal(key, x.shape).sum(), rtol=1e-5)
+    n = np.asarray(flaxnoise.random.normal(key, x.shape), np.float64)
+    # A float32 sum of n.size terms in any order, of normals that may be 8 ulp off.
+    assert abs(slope - n.sum()) <= (n.size + 16) * 2.0**-24 * abs(n).sum()
