@@ -15,7 +15,7 @@ refuse() {
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' flaxnoise/__init__.py)
 [[ -n $version ]] || refuse "flaxnoise/__init__.py has no version"
 [[ -z $(git status --porcelain) ]] || refuse "the working tree has changes that are not committed"
-git tag --points-at HEAD | grep -qx "v$version" || refuse "the commit must have the tag v$version"
+git tag --points-at HEAD | grep -qxF "v$version" || refuse "the commit must have the tag v$version"
 grep -qE "^## ${version//./\\.} \([0-9]{4}-[0-9]{2}-[0-9]{2}\)$" CHANGELOG.md ||
   refuse "CHANGELOG.md must have the section '## $version (YYYY-MM-DD)'"
 echo "release: $version, tag, version and changelog agree"
