@@ -165,6 +165,8 @@ def test_under_jit_and_grad_as_outside(model):
     def loss(apply, x):
         return jnp.sum(apply(variables, x, rngs=RNGS) ** 2)
 
+    # Compiled alone or as a whole: other orders of the sums in layers, norms and softmax, each a
+    # few hundred roundings of 2^-24. Another mask would differ by the size of the activations.
     close = functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=2e-5)
     got = jax.jit(jax.value_and_grad(functools.partial(loss, ours)))(X)
     jax.tree.map(close, got, jax.value_and_grad(functools.partial(loss, ours))(X))
@@ -223,6 +225,7 @@ def test_weights_of_attention_are_dropped_as_our_function_does(shared: bool):
     )
     mapped = jax.vmap(with_key, (0, None))(keys, query)
     for i in range(3):
+        # A softmax over few keys in two programs: a few roundings of 2^-24.
         np.testing.assert_allclose(mapped[i], with_key(keys[i], query), rtol=1e-6)
 
 
