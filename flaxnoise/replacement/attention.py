@@ -32,7 +32,8 @@ class Mask:
     Flax computes ``weights · (keep.astype(dtype) / keep_prob)``. This object takes the place of
     ``keep`` and of both intermediate results, so that the product calls
     ``flaxnoise.attention_dropout``, which scales by the realised rate and stores no mask for the
-    backward pass. In any other use the object behaves like the array of booleans.
+    backward pass. Its attributes are those of the array of booleans; other
+    arithmetic on it raises TypeError.
     """
 
     def __init__(self, key: jax.Array, rate: Any, shape: tuple[int, ...]) -> None:
