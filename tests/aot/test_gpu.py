@@ -15,8 +15,9 @@ BUDGETS = {
     ("dropout, gradient", "float32"): (27, 1),
     ("dropout, gradient", "bfloat16"): (31, 1),
     # XLA unrolls only sizes that divide by four: the whole blocks, and a small kernel for the rest.
-    ("dropout, ragged", "float32"): (27, 2),
-    ("dropout, ragged", "bfloat16"): (31, 2),
+    # Their first elements are not known to be multiples of four, which takes a few additions.
+    ("dropout, ragged", "float32"): (30, 2),
+    ("dropout, ragged", "bfloat16"): (34, 2),
     # Too small for a second kernel: a thread computes a whole block for its single element.
     ("dropout, small and ragged", "float32"): (90, 1),
     ("dropout, traced rate", "float32"): (31, 2),  # a separate kernel computes the threshold once
@@ -96,9 +97,9 @@ def test_loads_and_stores_are_of_four_elements(rows: list[dict], device: str):
     [
         # Above the 27 of one device: the start of the shard is loaded and added in each thread.
         ("h100", {(4096, 1024): 31, (32, 197, 768): 31}),
-        # For the second shape XLA for A100 computes rounds that do not need the key in separate
-        # kernels, and then cannot see which elements share a block.
-        ("a100", {(4096, 1024): 31, (32, 197, 768): 72}),
+        # XLA for A100 computes rounds that do not need the key in separate kernels, and then cannot
+        # see which elements share a block.
+        ("a100", {(4096, 1024): 72, (32, 197, 768): 72}),
     ],
 )
 def test_four_devices_share_blocks_as_one_does(rows: list[dict], device: str, budgets: dict):

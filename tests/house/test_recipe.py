@@ -58,10 +58,10 @@ def test_a_new_kind_of_noise_by_the_recipe_has_a_green_suite(tmp_path: Path):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for folder in map(
-        Path, importlib.import_module("flaxnoise.backends").__path__
+        Path, importlib.import_module("flaxnoise.backends.cpu").__path__
     ):  # the kernel, if it is there
         for library in folder.glob("flaxnoise_cpu.*"):
-            shutil.copy(library, tmp_path / "flaxnoise" / "backends")
+            shutil.copy(library, tmp_path / "flaxnoise" / "backends" / "cpu")
     (recipe,) = re.findall(r"^```diff\n(.*?)^```", RECIPE.read_text(), re.M | re.S)
     follow(recipe, tmp_path)
     for command in (
