@@ -83,7 +83,7 @@ def test_without_the_private_name_of_chex_it_is_the_same(monkeypatch, default: b
     monkeypatch.setattr(assertion, "_of_chex", None)
     assert message() == expected
     fallback = assertion.chex_assertion(check)
-    assert (fallback.__name__, fallback.__doc__) == ("check", "Fails.")
+    assert (fallback.__name__, fallback.__doc__) == ("check", "Always fails.")
     chex.disable_asserts()
     try:
         fallback(2)
