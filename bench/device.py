@@ -1,11 +1,13 @@
 """Checks the noise on a GPU or TPU, then times it.
 
-    python bench/device.py [--suites device keys …] [--minutes 8] [--output FILE]
+    python bench/device.py [--suites device keys …] [--minutes 7] [--output FILE]
 
 Every backend of the device is first compared with the NumPy reference of the tests. If one bit is
 wrong, or a normal is off by more than 8 ulp, nothing is timed. What a backend refuses is printed
 with its reason. Then the suites are timed in one process, with the contenders that run on the
-device: on arrays that fill it, under all key implementations, in whole models, and on small arrays.
+device: on arrays that fill it, under all key implementations, in whole models, in attention, at
+compile time, and on small arrays. The suites share the time that is left. scripts/device.sh runs
+this on a machine without a network.
 """
 
 import argparse
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--suites", nargs="*", default=[*DEFAULT], choices=names)
     parser.add_argument("--only", default="", help="works whose name contains this")
     parser.add_argument("--rounds", type=int, default=15, help="samples of each contender")
-    parser.add_argument("--minutes", type=float, default=7.5, help="after which no row is begun")
+    parser.add_argument("--minutes", type=float, default=7.0, help="after which no row is begun")
     parser.add_argument("--output", type=Path, default=Path("out", "device.jsonl"))
     options = parser.parse_args(arguments)
     end = time.monotonic() + 60 * options.minutes
@@ -55,14 +57,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     served = backends()
     wrong = [line for name, reason in served.items() if not reason for line in errors(name)]
     records: list[Record] = []
-    for name in () if wrong else options.suites:
+    suites = [] if wrong else options.suites
+    for i, name in enumerate(suites):
+        now = time.monotonic()
+        share = now + max(0.0, end - now) / (len(suites) - i)
         rounds = min(options.rounds, SUITES[name].rounds)
         run = results.describe(name, 0, load, command) | {"refused": served}
         try:
-            rows = until(end, SUITES[name].rows(False, options.only))
+            rows = until(share, SUITES[name].rows(False, options.only))
             records += report.records(name, rows, rounds, run)
         except ImportError as error:
             print(f"no suite {name}: {error}")
+        results.write(options.output, records)  # now, in case that a later suite is stopped
     report.show(records)
     for line in wrong:
         print(f"wrong: {line}")
@@ -70,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if wrong or results.of(records, "refused") else 0
 
 
-DEFAULT = ("device", "keys", "models", "layers")
+DEFAULT = ("device", "keys", "models", "attention", "compile", "layers")
 
 
 def until(end: float, rows: Iterable[Row]) -> Iterator[Row]:

@@ -1,6 +1,10 @@
 """bench/device.py on the CPU at small sizes: its exact check and its output."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -68,6 +72,20 @@ def test_no_row_is_begun_when_the_time_is_over(small: list[str], capsys):
     assert results.of(results.read(Path(small[-1]))) == []
 
 
+def test_suites_share_the_time(small: list[str], monkeypatch, capsys):
+    """By a clock on which each row takes 20 seconds; there are ten rows in each of two suites."""
+    clock = SimpleNamespace(monotonic=iter(range(0, 6000, 20)).__next__)
+    monkeypatch.setattr(device, "time", clock)
+    monkeypatch.setattr(suites, "DEVICE", ((Setting((64, 64)), ("scale",)),) * 10)
+    monkeypatch.setitem(device.SUITES, "keys", device.SUITES["device"])
+    small[1:2] = ["device", "keys"]
+    assert device.main([*small, "--minutes", "4"]) == 0
+    records = results.read(Path(small[-1]))
+    rows = [{r["row"] for r in results.of(records, suite=name)} for name in ("device", "keys")]
+    assert [len(own) for own in rows] == [5, 4]
+    assert capsys.readouterr().out.count("no time left") == 2
+
+
 def test_a_backend_that_cannot_serve_is_named_with_its_reason(monkeypatch):
     monkeypatch.setitem(device.KERNELS, "cpu", "mosaic_gpu")
     assert "it serves cuda, not cpu" in str(device.backends()["mosaic_gpu"])
@@ -91,3 +109,14 @@ def test_a_kind_that_a_backend_refuses_is_named_and_the_rest_is_timed(
     absent = results.of(records, "absent", work="gaussian_noise", variant="xla")
     assert [record["reason"] for record in absent] == ["it has no normals"]
     assert {record["work"] for record in results.of(records, variant="xla")} == {"dropout"}
+
+
+def test_the_script_needs_no_network(tmp_path: Path):
+    """pip is given no index: every package comes from the interpreter or from carried wheels."""
+    output = tmp_path / "device.jsonl"
+    command = ["bash", "scripts/device.sh", "--suites", "device", "--minutes", "0"]
+    environment = os.environ | {"PYTHON": sys.executable, "PIP_INDEX_URL": "http://localhost:9"}
+    subprocess.run(
+        [*command, "--output", str(output)], check=True, cwd=results.ROOT, env=environment
+    )
+    assert [run["platform"] for run in results.of(results.read(output), "run")] == ["cpu"]
