@@ -1,6 +1,5 @@
 """Replaces Flax's dropout in the modules of an nnx model, in place."""
 
-import copyreg
 import functools
 from collections.abc import Callable, Iterator, MutableMapping, MutableSequence
 from typing import Any
@@ -8,8 +7,9 @@ from typing import Any
 from flax import nnx
 
 from flaxnoise.nnx.attention import dot_product_attention
+from flaxnoise.nnx.derived import calling_class, dropout_class, is_clients, is_derived
 from flaxnoise.nnx.dropout import Dropout
-from flaxnoise.replacement import Report, is_attention, replaced, tell
+from flaxnoise.replacement import Inspection, Report, is_attention, replaced, tell
 from flaxnoise.replacement.report import warn_of_nothing
 
 
@@ -23,22 +23,30 @@ def replace_in_model(
     """
     done: list[str] = []
     left: list[str] = []
-    has_ours = False
-    for path, node in list(nnx.iter_graph(model)):
+    has_ours = has_code = False
+    nodes = list(nnx.iter_graph(model))
+    for path, node in nodes:
         place = f"{type(node).__name__} at {'/'.join(map(str, path)) or 'the top'}"
         has_ours |= isinstance(node, Dropout)
+        has_code |= isinstance(node, nnx.Module) and is_clients(type(node))
+        has_code |= isinstance(node, nnx.Sequential)
         if _replace_class(node):
             done.append(place)
         elif _looks_like_dropout(node):
             left.append(place)
         for name, attention in list(_attention_functions(node)):
             if attention is None:
-                left.append(f"{name} of {place}")
+                has_code = True
             else:
                 _entries(node)[name] = attention
                 done.append(f"{name} of {place}")
     tell(Report(tuple(done), tuple(left)), strict=strict, listener=listener)
-    if not (done or has_ours):
+    is_empty = not (done or has_ours)
+    for _, node in nodes:
+        if node is not model:
+            _replace_calls(node, None)
+    _replace_calls(model, Inspection(strict, listener, warns=is_empty))
+    if is_empty and not has_code:
         warn_of_nothing(f"the layers of {type(model).__name__}")
 
 
@@ -56,7 +64,7 @@ def _replace_class(node: Any) -> bool:
     if isinstance(node, nnx.Dropout) and not isinstance(node, Dropout):
         if not _calls_flax(type(node)):
             return False
-        ours = Dropout if type(node) is nnx.Dropout else _derived(type(node))
+        ours = Dropout if type(node) is nnx.Dropout else dropout_class(type(node))
     elif type(node) is nnx.bridge.ToNNX:
         ours = ToNNX
     else:
@@ -72,22 +80,20 @@ def _calls_flax(cls: type) -> bool:
     return all("super" in getattr(call, "__code__", call).co_names for call in calls)
 
 
-class _Derived(type(nnx.Module)):
-    """The metaclass of classes derived from both a client's Dropout and ours."""
+def _replace_calls(node: Any, inspection: Inspection | None) -> None:
+    """Changes the class of a model, or of a client's module in it, to one that calls in context.
 
-
-@functools.cache
-def _derived(cls: type) -> type:
-    # Our Dropout comes after the client's class in the order of methods, so that it is found by
-    # super().__call__ in that class, or directly if that class has no __call__.
-    namespace = {name: vars(cls).get(name) for name in ("__module__", "__qualname__", "__doc__")}
-    namespace["__qualname__"] = cls.__qualname__
-    is_pytree = getattr(cls, "_pytree__is_pytree", True)
-    return _Derived(cls.__name__, (cls, Dropout), namespace, pytree=is_pytree)
-
-
-# These classes are not attributes of a module, so they are pickled as calls of _derived.
-copyreg.pickle(_Derived, lambda cls: (_derived, (cls.__bases__[0],)))
+    Args:
+        node: a node of the model's graph.
+        inspection: what the methods of the model inspect; None for the modules in it.
+    """
+    if not isinstance(node, nnx.Module) or isinstance(node, nnx.Dropout):
+        return
+    cls = type(node)
+    if inspection is not None and is_derived(cls):
+        cls = cls.__bases__[0]
+    if inspection is not None or (is_clients(cls) and not is_derived(cls)):
+        object.__setattr__(node, "__class__", calling_class(cls, inspection or Inspection()))
 
 
 def _attention_functions(node: Any) -> Iterator[tuple[Any, Any]]:

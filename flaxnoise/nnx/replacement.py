@@ -22,25 +22,32 @@ def replace_dropout(
     A model is changed in place. Each flax.nnx.Dropout becomes a flaxnoise.nnx.Dropout; instances of
     subclasses compute dropout by flaxnoise if their ``__call__`` is that of Flax or calls it by
     super(). Flax's attention functions that are attributes, directly or in a functools.partial, are
-    replaced as well. Linen models in nnx.bridge.ToNNX are called within
-    ``flaxnoise.linen.replace_dropout``. Streams, flags, parameters and their paths do not change.
+    replaced as well. Streams, flags, parameters and their paths do not change.
 
-    A function, such as a training step or a decorated ``__call__``, uses flaxnoise for all of
-    Flax's dropout while it runs, including attention functions that it calls directly.
+    The model, and modules in it whose classes are neither Flax's nor flaxnoise's, become instances
+    of subclasses of their classes, with the same names. While their methods run, all of Flax's
+    dropout is computed by flaxnoise, including attention functions called directly and linen models
+    in nnx.bridge.ToNNX. Copies, pickled ones too, stay replaced.
+
+    A function, such as a training step or a decorated ``__call__``, also uses flaxnoise for all of
+    Flax's dropout while it runs.
 
     Args:
         target: a flax.nnx.Module or a function.
-        strict: whether to raise if some dropout is not replaced.
-        report: a function such as ``print``, called with a Report; for a function, before the first
-            call with arguments of a new structure, shape or dtype. There, this and strict trace the
-            function an additional time.
+        strict: whether to raise if some dropout is not replaced: of the model's layers here, of its
+            methods or of a function when they are called.
+        report: a function such as ``print``, called with a Report: of the model's layers here, and
+            before the first call of a function or method with arguments of a new structure, shape
+            or dtype. This and strict trace the function an additional time. Methods other than
+            ``__call__`` that cannot be traced are not inspected. Pickled models keep strict alone.
 
     Returns:
-        The model, or a function of the same arguments. Warns if there is no dropout.
+        The model, or a function of the same arguments. Warns if there is no dropout, for a model
+        with code of its own after the first call.
 
     Raises:
         TypeError: target is neither a model nor a function.
-        ValueError: strict, and some dropout in the model is not replaced.
+        ValueError: strict, and some dropout in the model's layers is not replaced.
 
     Example:
         >>> from flax import nnx

@@ -23,6 +23,7 @@ _UNDERSTOOD = {
     *("broadcast_dropout", "dropout_rng", "dropout_rate"),
 }
 _FUNCTIONS = (linen.dot_product_attention, nnx.dot_product_attention)
+_WEIGHTED_SUM = "...hqk,...khd->...qhd"  # how Flax's dot_product_attention uses the weights
 _given = threading.local()
 
 
@@ -89,10 +90,10 @@ def dot_product_attention(
     """
     call = _signature(function).bind(*args, **kwargs)
     rate = call.arguments.get("dropout_rate", 0.0)
-    if call.arguments.get("deterministic", False) or arguments.is_zero(rate):
+    if not _drops(call):
         return function(*args, **kwargs)
     arguments.rate("dot_product_attention", rate, ())
-    if (y := _without_weights(call, rate)) is not None:
+    if (y := _without_weights(call, call.arguments["value"])) is not None:
         return y
     # Flax accepts no traced rate and no rate 1; Mask takes the real one from _rate.
     call.arguments["dropout_rate"] = 0.5
@@ -105,30 +106,93 @@ def dot_product_attention(
     return y
 
 
-def _without_weights(call: inspect.BoundArguments, rate: Any) -> jax.Array | None:
-    """flaxnoise.dot_product_attention, or None if it is not equivalent or sequences are short."""
+class Postponed:
+    """The weights of a call, which are formed only for something else than their sum of values.
+
+    Args:
+        function: Flax's dot_product_attention_weights.
+        call: its arguments.
+    """
+
+    def __init__(self, function: Callable[..., Any], call: inspect.BoundArguments) -> None:
+        self._function, self._call = function, call
+        query, key = (call.arguments[name].shape for name in ("query", "key"))
+        self.shape = (*query[:-3], query[-2], query[-3], key[-3])
+
+    def times(
+        self, einsum: Callable[..., jax.Array], subscripts: str, value: Any, **options: Any
+    ) -> jax.Array:
+        """The sum of values, without the weights if possible."""
+        if "".join(subscripts.split()) == _WEIGHTED_SUM:
+            y = _without_weights(self._call, value)
+            if y is not None:
+                return y
+        return einsum(subscripts, self._formed, value, **options)
+
+    @functools.cached_property
+    def _formed(self) -> jax.Array:
+        return self._function(*self._call.args, **self._call.kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._formed, name)
+
+
+def postponed(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Postponed | None:
+    """The weights for Flax's dot_product_attention, or None if it has to form them.
+
+    Args:
+        function: Flax's dot_product_attention_weights.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+    """
+    if hasattr(_given, "rate"):  # in the call of Flax's function above, which has decided already
+        return None
+    call = _signature(function).bind(*args, **kwargs)
+    if not _drops(call) or _understood(call, call.arguments["key"]) is None:
+        return None
+    return Postponed(function, call)
+
+
+def _drops(call: inspect.BoundArguments) -> bool:
+    """Whether Flax's function applies dropout."""
     given = call.arguments
-    defaults = call.signature.parameters
+    return not (given.get("deterministic") or arguments.is_zero(given.get("dropout_rate", 0.0)))
+
+
+def _understood(call: inspect.BoundArguments, value: Any) -> list[Any] | None:
+    """Query, key and value of long sequences, or None if our function is not equivalent."""
+    given, defaults = call.arguments, call.signature.parameters
     if any(
-        value is not defaults[name].default
-        for name, value in given.items()
-        if name not in _UNDERSTOOD
+        own is not defaults[name].default for name, own in given.items() if name not in _UNDERSTOOD
     ):
         return None
-    arrays = [given[name] for name in ("query", "key", "value")]
+    arrays = [given["query"], given["key"], value]
     if given.get("dtype") is not None:
         arrays = [jnp.asarray(array, given["dtype"]) for array in arrays]
     query, key, value = arrays
-    bias, mask = given.get("bias"), given.get("mask")
-    is_causal = given.get("is_causal", False)
     if (
         query.ndim != 4
         or not query.dtype == key.dtype == value.dtype
         or not query.shape[-2] == key.shape[-2] == value.shape[-2]
         or query.shape[1] * key.shape[1] < _LONG
-        or (is_causal and mask is not None)
+        or (given.get("is_causal", False) and given.get("mask") is not None)
     ):
         return None
+    return arrays
+
+
+def _without_weights(call: inspect.BoundArguments, value: Any) -> jax.Array | None:
+    """flaxnoise.dot_product_attention, or None if it is not equivalent or sequences are short."""
+    arrays = _understood(call, value)
+    if arrays is None:
+        return None
+    query, key, value = arrays
+    given = call.arguments
+    bias, mask = given.get("bias"), given.get("mask")
     if bias is not None:
         bias = jnp.maximum(jnp.asarray(bias, jnp.promote_types(bias.dtype, jnp.float32)), _HIDDEN)
     if mask is not None:
@@ -145,10 +209,10 @@ def _without_weights(call: inspect.BoundArguments, rate: Any) -> jax.Array | Non
         query,
         key,
         value,
-        rate,
+        given["dropout_rate"],
         bias=bias,
         mask=mask,
-        is_causal=is_causal,
+        is_causal=given.get("is_causal", False),
         broadcast_dropout=given.get("broadcast_dropout", True),
     )
 

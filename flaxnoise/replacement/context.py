@@ -3,11 +3,15 @@
 Flax draws dropout in three places: in ``__call__`` of linen's and of nnx's Dropout, and in the
 attention functions, which look up ``random`` in their own module. An interceptor
 reaches linen's Dropout and attention layers. The other two are patched as long as any thread is in
-the context, and the patches check whether the current thread is.
+the context, and the patches check whether the current thread is. For long sequences, Flax's
+``dot_product_attention`` gets a Postponed from ``dot_product_attention_weights`` and passes it to
+``jnp.einsum``; both names are looked up in the module, too.
 """
 
 import contextlib
 import functools
+import inspect
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -16,9 +20,10 @@ from typing import Any
 import flax.linen.attention
 import flax.nnx.nn.attention
 import jax
+import jax.numpy as jnp
 from flax import linen, nnx
 
-from flaxnoise.replacement.attention import Mask, dot_product_attention
+from flaxnoise.replacement.attention import Mask, Postponed, dot_product_attention, postponed
 from flaxnoise.replacement.dropout import call_dropout
 
 # Whether this thread is in the context. A user context is part of jax's cache keys, so that no
@@ -28,6 +33,7 @@ _seen = threading.local()
 _lock = threading.Lock()
 _entered = 0
 _originals: list[tuple[Any, str, Any, Any]] = []
+_WEIGHTS, _SUM = "dot_product_attention_weights", "dot_product_attention"
 # Subclasses that do not override __call__ have this same function.
 _LINEN_CALL = getattr(linen.Dropout.__call__, "__wrapped__", None)
 
@@ -72,19 +78,35 @@ def _leave() -> None:
 
 
 def _patches() -> list[tuple[Any, str, Callable[[Any], Any]]]:
-    modules = (flax.linen.attention, flax.nnx.nn.attention)
-    # Without this name, attention draws in some other way, which is left alone.
-    drawing = [module for module in modules if vars(module).get("random") is jax.random]
-    return [
-        *((module, "random", _drawing_masks) for module in drawing),
-        (nnx.Dropout, "__call__", _calling_ours),
+    patches: list[tuple[Any, str, Callable[[Any], Any]]] = [
+        (nnx.Dropout, "__call__", _calling_ours)
     ]
+    for module in (flax.linen.attention, flax.nnx.nn.attention):
+        names = vars(module)
+        # Without this name, attention draws in some other way, which is left alone.
+        if names.get("random") is not jax.random:
+            continue
+        patches.append((module, "random", _drawing_masks))
+        if names.get("jnp") is jnp and {_WEIGHTS, _SUM} <= names.keys():
+            code = getattr(inspect.unwrap(names[_SUM]), "__code__", None)
+            patches.append((module, _WEIGHTS, functools.partial(_postponing, caller=code)))
+            patches.append((module, "jnp", _summing))
+    return patches
+
+
+class _Module(types.ModuleType):
+    """A module with the names of another one, except for those set here."""
+
+    def __init__(self, original: types.ModuleType, **names: Any) -> None:
+        super().__init__(original.__name__)
+        vars(self).update(names, _original=original)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(vars(self)["_original"], name)
 
 
 def _drawing_masks(random: types.ModuleType) -> types.ModuleType:
-    """A copy of jax.random whose bernoulli returns a Mask."""
-    module = types.ModuleType(random.__name__)
-    vars(module).update(vars(random))
+    """jax.random whose bernoulli returns a Mask."""
 
     @functools.wraps(random.bernoulli)
     def bernoulli(key: Any, p: Any = 0.5, shape: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -93,8 +115,35 @@ def _drawing_masks(random: types.ModuleType) -> types.ModuleType:
         _saw("attention")
         return Mask(key, 1 - p, shape)
 
-    vars(module)["bernoulli"] = bernoulli
-    return module
+    return _Module(random, bernoulli=bernoulli)
+
+
+def _postponing(weights: Callable[..., Any], caller: Any) -> Callable[..., Any]:
+    """dot_product_attention_weights that returns a Postponed to Flax's dot_product_attention."""
+
+    @functools.wraps(weights)
+    def calling(*args: Any, **kwargs: Any) -> Any:
+        # Other callers may do anything with the weights.
+        if _active.value and sys._getframe(1).f_code is caller:
+            later = postponed(weights, args, kwargs)
+            if later is not None:
+                _saw("attention")
+                return later
+        return weights(*args, **kwargs)
+
+    return calling
+
+
+def _summing(numpy: types.ModuleType) -> types.ModuleType:
+    """jax.numpy whose einsum takes a Postponed."""
+
+    @functools.wraps(numpy.einsum)
+    def einsum(subscripts: Any, *operands: Any, **kwargs: Any) -> Any:
+        if operands and isinstance(operands[0], Postponed):
+            return operands[0].times(numpy.einsum, subscripts, *operands[1:], **kwargs)
+        return numpy.einsum(subscripts, *operands, **kwargs)
+
+    return _Module(numpy, einsum=einsum)
 
 
 def _calling_ours(call: Callable[..., Any]) -> Callable[..., Any]:

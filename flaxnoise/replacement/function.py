@@ -1,8 +1,11 @@
 """A wrapper that replaces Flax's dropout by flaxnoise within a function."""
 
+import contextlib
+import dataclasses
 import functools
+import threading
 import types
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import jax
@@ -11,6 +14,8 @@ from flax import nnx
 from flaxnoise.draws import Draw, dropouts
 from flaxnoise.replacement.context import replaced
 from flaxnoise.replacement.report import Report, tell, warn_of_nothing
+
+_running = threading.local()
 
 
 class Replaced:
@@ -22,6 +27,8 @@ class Replaced:
         report: called with a Report before the first call with arguments of a new structure, shape
             or dtype.
     """
+
+    _depth = 3  # from the warning to the caller
 
     def __init__(
         self,
@@ -45,7 +52,7 @@ class Replaced:
         with replaced() as seen:
             result = self._function(*args, **kwargs)
         if not (seen or self._found_some) and not self._draws(args, kwargs):
-            warn_of_nothing(_name(self._function))
+            warn_of_nothing(_name(self._function), self._depth)
         self._found_some = True
         return result
 
@@ -77,9 +84,81 @@ class Replaced:
             return dropouts(self._function, *args, **kwargs)
 
 
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """What is done before a method of a replaced model runs.
+
+    Attributes:
+        strict: whether to raise if some dropout is not replaced.
+        report: called with a Report, or None. Not pickled.
+        warns: whether to warn if the first call has no dropout.
+    """
+
+    strict: bool = False
+    report: Callable[[Report], object] | None = None
+    warns: bool = False
+
+    def __hash__(self) -> int:
+        return hash((self.strict, self.warns))  # the listener need not be hashable
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Inspection, (self.strict,)
+
+
+class ReplacedMethod(Replaced):
+    """A method that runs with Flax's dropout replaced by flaxnoise.
+
+    Methods called by it, of the same model, are neither inspected nor in a context of their own.
+
+    Args:
+        method: the function, or another callable that is called with the module first.
+        inspection: what is inspected in calls.
+    """
+
+    _depth = 4
+
+    def __init__(self, method: Callable[..., Any], inspection: Inspection) -> None:
+        super().__init__(method, inspection.strict, inspection.report)
+        self._inspection = inspection
+        self._is_call = getattr(method, "__name__", "") == "__call__"
+        self._found_some = not (inspection.warns and self._is_call)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the method; arguments and errors as in ``Replaced``."""
+        outer = getattr(_running, "inspections", ())
+        if outer and self._inspection in (*outer, Inspection()):
+            return self._function(*args, **kwargs)
+        with _inspecting((*outer, self._inspection)):
+            return super().__call__(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the arguments of the constructor."""
+        return ReplacedMethod, (self._function, self._inspection)
+
+    def _inspect(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            super()._inspect(args, kwargs)
+        except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+            if self._is_call:
+                raise
+            # A method such as a loop on the host, which cannot be traced.
+
+
+@contextlib.contextmanager
+def _inspecting(inspections: tuple[Inspection, ...]) -> Iterator[None]:
+    outer = getattr(_running, "inspections", ())
+    _running.inspections = inspections
+    try:
+        yield
+    finally:
+        _running.inspections = outer
+
+
 def _name(function: Callable[..., Any]) -> str:
     name = getattr(function, "__name__", type(function).__name__)
     owner = getattr(function, "__self__", None)
+    if owner is None and name.startswith("__"):  # a method before it is bound
+        return ".".join(function.__qualname__.split(".")[-2:])
     return name if owner is None else f"{type(owner).__name__}.{name}"
 
 

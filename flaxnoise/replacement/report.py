@@ -48,9 +48,9 @@ def tell(report: Report, *, strict: bool, listener: Callable[[Report], object] |
         )
 
 
-def warn_of_nothing(name: str) -> None:
-    """Warns that there was nothing to replace."""
+def warn_of_nothing(name: str, depth: int = 3) -> None:
+    """Warns, at a depth of the stack, that there was nothing to replace."""
     warnings.warn(
         f"replace_dropout: found no dropout of Flax's in {name}, so that nothing was replaced.",
-        stacklevel=3,
+        stacklevel=depth,
     )

