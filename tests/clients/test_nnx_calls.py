@@ -273,8 +273,13 @@ def test_other_attributes_of_the_class_work_as_before():
     assert model.name == "Odd"
     assert list(model.parts()) == [1, 2]
     assert isinstance(model.made(), Odd)
-    assert drawn_by(model.run, X) == {"flaxnoise"}
-    assert drawn_by(Odd(nnx.Rngs(0)).run, X) == {"flax"}
+
+    def run(model, x):
+        return model.run(x)
+
+    assert drawn_by(run, model, X) == {"flaxnoise"}
+    assert drawn_by(run, Odd(nnx.Rngs(0)), X) == {"flax"}
+    assert model.run(X).shape == X.shape
 
 
 @pytest.mark.parametrize("api", [nn, nnx])
