@@ -34,7 +34,7 @@ if [[ $stages != tests ]]; then
   stage ruff check .
   stage basedpyright --pythonpath "$venv/bin/python"
   stage lint-imports
-  stage clang-format --dry-run -Werror flaxnoise/backends/cpu/cpp/*.{h,cc} tests/cpu/*.cc bench/*.cc
+  stage clang-format --dry-run -Werror flaxnoise/backends/cpu/cpp/*.{h,cc} tests/cpu/*.{h,cc} bench/*.cc
 fi
 if [[ $stages != lint ]]; then
   echo "== pytest $*"

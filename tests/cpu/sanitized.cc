@@ -3,49 +3,16 @@
 // prints the number of calls.
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <vector>
 
-#include "job.h"
-#include "targets.h"
+#include "jobs.h"
 
 using namespace flaxnoise;
 
 namespace {
 
-const float kFloats[] = {0.75f, -1.3f, 0.4f, 1.7f};
-const double kDoubles[] = {0.75, -1.3, 0.4, 1.7};
-const uint32_t kKey[] = {1, 2, 3, 4};
-uint32_t threshold = 0;
-uint32_t start[2] = {0, 0};
-
-struct Coefficients {
-  bool a, b, c, d;
-  bool linear() const { return a || b; }
-  bool any() const { return a || b || c || d; }
-};
-
-Job job_of(Kind kind, Type type, const Coefficients& has) {
-  Job job;
-  job.kind = kind;
-  job.type = type;
-  job.key.data = reinterpret_cast<const char*>(kKey);
-  job.start.data = reinterpret_cast<const char*>(start);
-  if (kind == Kind::keep || kind == Kind::masked_normal) {
-    job.threshold.data = reinterpret_cast<const char*>(&threshold);
-  }
-  const bool wide = type == Type::f64;
-  const auto value = [&](int i) {
-    return wide ? reinterpret_cast<const char*>(kDoubles + i)
-                : reinterpret_cast<const char*>(kFloats + i);
-  };
-  if (has.a) job.a.data = value(0);
-  if (has.b) job.b.data = value(1);
-  if (has.c) job.c.data = value(2);
-  if (has.d) job.d.data = value(3);
-  return job;
-}
+Parameters parameters;
 
 // A buffer of exactly this size, at an address that is `shift` bytes past an aligned one.
 struct Buffer {
@@ -61,23 +28,12 @@ struct Buffer {
 // bytes where integers decide.
 void check(Kind kind, Type type, const Coefficients& has, int64_t rows, int64_t row, size_t shift,
            int& calls) {
-  Job job = job_of(kind, type, has);
-  job.batch_rank = 1;
-  job.items = job.batch[0] = 2;
-  job.length = rows * row;
-  job.run = row;
-  if (rows > 1) {
-    job.outer_rank = 1;
-    job.outer[0] = rows;
-    job.outer_strides[0] = static_cast<uint64_t>(row) + 37;
-  }
+  Job job = job_of(kind, type, has, parameters);
+  set_shape(job, rows, row, 37);
   const auto size = static_cast<size_t>(size_of(type) * job.length);
   std::vector<char> first;
-  const std::string names = target_names();
-  for (size_t begin = 0; begin < names.size();) {
-    const size_t end = std::min(names.find(',', begin), names.size());
-    use_target(names.substr(begin, end - begin).c_str());
-    begin = end + 1;
+  for (const std::string& name : names_of_targets()) {
+    use_target(name.c_str());
     Buffer x(2 * size, shift), y(2 * size, shift);
     if (has.linear()) {
       job.x.data = x.data();
@@ -111,20 +67,19 @@ int main() {
   const Coefficients terms[] = {{false, true, false, false}, {true, false, false, true},
                                 {true, true, true, true},    {false, false, true, true},
                                 {false, true, false, true},  {false, false, false, false}};
-  const Kind floating[] = {Kind::keep,    Kind::normal,       Kind::masked_normal,
-                           Kind::uniform, Kind::unit_uniform, Kind::laplace};
   const int64_t shapes[][2] = {{1, 0},    {1, 1}, {1, 5}, {1, 63},  {1, 1023}, {1, 1024},
                                {1, 2053}, {7, 1}, {3, 5}, {5, 517}, {2, 1024}};
+  parameters.coefficients({0.75f, -1.3f, 0.4f, 1.7f});
   int calls = 0;
   for (const uint32_t t : {0u, 1u << 30, 12345u, 1u << 31}) {
-    threshold = t;
-    start[0] = t == 12345u ? 0xFFFFFFF3u : 0u;  // so that block numbers grow past 32 bits
-    start[1] = t == 12345u ? 7u : 0u;
+    parameters.threshold = t;
+    parameters.start[0] = t == 12345u ? 0xFFFFFFF3u : 0u;  // so that block numbers pass 32 bits
+    parameters.start[1] = t == 12345u ? 7u : 0u;
     for (const auto& shape : shapes) {
       for (const size_t shift : {size_t{0}, size_t{1}}) {
         for (const Coefficients& has : terms) {
-          for (const Type type : {Type::f32, Type::f64, Type::bf16, Type::f16}) {
-            for (const Kind kind : floating) {
+          for (const Type type : kTypes) {
+            for (const Kind kind : kFloating) {
               if (kind == Kind::keep && !has.any()) continue;
               check(kind, type, has, shape[0], shape[1], shift, calls);
             }
