@@ -5,6 +5,7 @@
     python -m bench all --output bench/results/cpu.jsonl
     python -m bench layers --only dropout       only works whose name contains "dropout"
     python -m bench aot --output bench/results/aot.jsonl       compiled for GPUs and TPUs, not run
+    python -m bench aot-attention --output bench/results/aot.jsonl       the same for attention
     python -m bench goals                       compares the results in bench/results with the goals
     python bench/device.py                      on a GPU or TPU: an exact check, then times
     python -m bench.readme                      writes README's section on speed from bench/results
@@ -26,6 +27,8 @@ import jax
 from bench import aot, goals, report, results
 from bench.measure import Record
 from bench.suites import SUITES
+
+AHEAD_OF_TIME = ("aot", "aot-attention")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -56,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = (*SUITES, "aot", "goals", "all")
+    names = (*SUITES, *AHEAD_OF_TIME, "goals", "all")
     parser.add_argument("suites", nargs="+", choices=names, metavar="SUITE", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="few rows")
     parser.add_argument("--only", default="", help="works whose name contains this")
@@ -72,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measured(name: str, options: argparse.Namespace) -> list[Record]:
     """Measures a suite in separate processes and returns its records."""
-    if name == "aot":
+    if name in AHEAD_OF_TIME:
         kinds = [kind for kind, own in aot.DEVICES.items() if {*own} & {*options.devices}]
         return [record for kind in kinds for record in _in_a_process(name, 0, kind, options)]
     available, suite = len(os.sched_getaffinity(0)), SUITES[name]
@@ -108,9 +111,11 @@ def _in_a_process(name: str, threads: int, kind: str, options: argparse.Namespac
 def _measured_here(options: argparse.Namespace) -> list[Record]:
     """Measures one suite with one number of threads in this process and returns its records."""
     (name,), (threads,) = options.suites, options.threads
-    if name == "aot":
-        from bench.aot.report import records as compiled
+    if name in AHEAD_OF_TIME:
+        from bench.aot import attention
+        from bench.aot import report as aot_report
 
+        compiled = attention.records if name == "aot-attention" else aot_report.records
         return list(compiled(options.devices, options.only, options.load, options.command))
     suite = SUITES[name]
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
