@@ -145,7 +145,31 @@ def _compiled(device: str, case: str, dtype: str, most: float, why: str = "", ab
     return Goal(f"aot {device}", {"case": case, "dtype": dtype}, most, what, None, bare, why)
 
 
+BLOCKWISE = "attention with dropout, blockwise, gradient"
+TILES = "XLA keeps one tile's scores, weights and their gradients in memory, as naive attention all"
+
+
+def _compiled_attention(device: str, other: str, most: float, what: str, why: str = "") -> Goal:
+    """A goal for the gradient of the blockwise form, relative to another form of attention."""
+    return Goal(
+        f"aot attention {device}", {"case": BLOCKWISE}, most, what, {"case": other}, why=why
+    )
+
+
 AHEAD_OF_TIME = (
+    *(
+        goal
+        for device in ("h100", "v5e")
+        for goal in (
+            _compiled_attention(
+                device, "attention with dropout, naive, gradient", 0.5, "temporary"
+            ),
+            _compiled_attention(
+                device, "attention with dropout, naive, gradient", 1, "moved", TILES
+            ),
+            _compiled_attention(device, "attention, jax.nn, gradient", 1.2, "moved"),
+        )
+    ),
     _compiled("h100", "dropout", "float32", 27),
     _compiled("h100", "dropout", "bfloat16", 31),
     _compiled("h100", "dropout, gradient", "float32", 27),

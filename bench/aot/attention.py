@@ -80,7 +80,7 @@ def jax_nn(key: jax.Array, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Arra
 def cudnn(key: jax.Array, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     del key
     checked = "jax._src.cudnn.fused_attention_stablehlo.check_cudnn_version"
-    with mock.patch(checked, lambda: _CUDNN_VERSION):
+    with mock.patch(checked, return_value=_CUDNN_VERSION):
         return jax.nn.dot_product_attention(q, k, v, implementation="cudnn")
 
 
@@ -117,7 +117,9 @@ def count(device: str, case: Case) -> Record:
     compiled = compile_for(device, case)
     memory = compiled.memory_analysis()
     assert memory is not None
-    found = hlo.cost(compiled.as_text())
+    text = compiled.as_text()
+    assert text is not None
+    found = hlo.cost(text)
     weights = math.prod((HEADS, case.length, case.length))
     return {
         "kernels": found.kernels,

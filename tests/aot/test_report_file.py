@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from bench import aot, goals, results
+from bench.aot import attention
 from bench.aot.cases import cases
 
 RESULTS = results.FOLDER / "aot.jsonl"
@@ -15,14 +16,23 @@ def records() -> list[dict[str, Any]]:
     return results.read(RESULTS)
 
 
+def _about(record: dict[str, Any]) -> tuple[str, tuple[int, ...], str]:
+    return record["case"], tuple(record["shape"]), record["dtype"]
+
+
 def test_it_has_a_record_for_each_case_and_device():
     expected = {
         (f"aot {device}", case.name, case.shape, case.dtype.name)
         for device in (*aot.GPUS, *aot.TPUS)
         for case in cases(device)
     }
+    expected |= {
+        (f"aot attention {device}", *_about(case.about))
+        for device in attention.DEVICES
+        for case in attention.cases(device)
+    }
     compiled = results.of(records(), "compiled")
-    found = {(r["suite"], r["case"], tuple(r["shape"]), r["dtype"]) for r in compiled}
+    found = {(r["suite"], *_about(r)) for r in compiled}
     if jax.__version_info__ < (0, 12):  # Mosaic GPU compiles normals from jax 0.12 on
         found = {row for row in found if "gaussian" not in row[1] or "mosaic_gpu" not in row[1]}
     assert found == expected
