@@ -3,6 +3,7 @@
 Importing this package registers the rules of the primitive with jax.
 """
 
+from flaxnoise.affine import attention as attention
 from flaxnoise.affine import batching, differentiation, lowering
 from flaxnoise.affine.call import Place as Place
 from flaxnoise.affine.call import apply as apply
@@ -19,6 +20,7 @@ from flaxnoise.affine.shard import linear_index as linear_index
 from flaxnoise.affine.shard import shard_of as shard_of
 from flaxnoise.affine.shard import whole_arrays as whole_arrays
 from flaxnoise.backends.choice import forced_backend as forced_backend
+from flaxnoise.backends.choice import has_attention as has_attention
 from flaxnoise.stream.kinds import DOMAINS as DOMAINS
 from flaxnoise.stream.sizes import static_sizes as static_sizes
 from flaxnoise.stream.threshold import keep_scale as keep_scale

@@ -43,15 +43,18 @@ def _lower(
     if call.sharding == "whole" or not chosen.is_kernel:
         # An in-place kernel must see which value it gets, which a shared function would hide.
         bind = _inline if chosen.is_in_place else _share
-        return _lower_plain(ctx, values, lambda *arrays: bind(chosen, call, arrays))
+        return lower_plain(ctx, values, lambda *arrays: bind(chosen, call, arrays))
     if call.sharding == "explicit":
         per_shard = per_explicit_shard(call, ctx.avals_out[0], backend)
         return mlir.lower_fun(per_shard, multiple_results=False)(ctx, *values)
-    return _lower_plain(with_divisible_axes(ctx), values, per_automatic_shard(call, backend))
+    return lower_plain(with_divisible_axes(ctx), values, per_automatic_shard(call, backend))
 
 
-def _lower_plain(
-    ctx: mlir.LoweringRuleContext, values: Sequence[Any], traced: Callable[..., jax.Array]
+def lower_plain(
+    ctx: mlir.LoweringRuleContext,
+    values: Sequence[Any],
+    traced: Callable[..., Any],
+    multiple_results: bool = False,
 ) -> Sequence[Any]:
     """Lowers a function with types that have no mesh.
 
@@ -59,12 +62,12 @@ def _lower_plain(
     the operations to match their operands.
     """
 
-    def without_mesh(*arrays: jax.Array) -> jax.Array:
+    def without_mesh(*arrays: jax.Array) -> Any:
         with jax.sharding.use_abstract_mesh(_NO_MESH):
             return traced(*arrays)
 
     plain = ctx.replace(avals_in=_plain(ctx.avals_in), avals_out=_plain(ctx.avals_out))
-    return mlir.lower_fun(without_mesh, multiple_results=False)(plain, *values)
+    return mlir.lower_fun(without_mesh, multiple_results=multiple_results)(plain, *values)
 
 
 def _plain(avals: Sequence[Any]) -> list[ShapedArray]:

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 
 import jax
 
+from flaxnoise.backends.attention import AttentionCall, Kernel
 from flaxnoise.backends.contract import Backend, Call, refusal
 from flaxnoise.backends.cpu.backend import Cpu
 from flaxnoise.backends.mosaic_gpu.backend import MosaicGpu
 from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
 from flaxnoise.backends.xla.backend import Xla
+from flaxnoise.stream.sizes import are_known
 
 ENVIRONMENT = "FLAXNOISE_BACKEND"
 
@@ -91,6 +93,38 @@ def choose(call: Call, forced: str | None) -> Backend:
         _warn_once(BACKENDS["cpu"].missing())
     able = (entry for entry in BACKENDS.values() if refusal(entry, call) is None)
     return next(entry for entry in able if entry.is_faster(call))
+
+
+def has_attention(name: str | None) -> bool:
+    """Whether a forced backend has a kernel for attention."""
+    return name is not None and BACKENDS[name].attention() is not None
+
+
+def attention_kernel(call: AttentionCall, forced: str) -> Kernel:
+    """The attention kernel of a forced backend.
+
+    Raises:
+        NotImplementedError: the kernel does not support the call; with the reason.
+    """
+    entry = BACKENDS[forced]
+    kernel = entry.attention()
+    reason = _attention_refusal(entry, kernel, call)
+    if reason is not None:
+        raise NotImplementedError(f"backend {forced!r} cannot serve this attention: {reason}")
+    return kernel
+
+
+def _attention_refusal(entry: Backend, kernel: Kernel, call: AttentionCall) -> str | None:
+    if entry.platforms and call.platform not in entry.platforms:
+        return f"it serves {', '.join(entry.platforms)}, not {call.platform}."
+    if (reason := entry.missing()) is not None:
+        return reason
+    if call.sharding != "whole":
+        return "the compiler cannot partition its kernel. Use explicit mesh axes, or shard_map."
+    sizes = [size for own in call.arrays if own is not None for size in own.shape]
+    if not are_known((*sizes, *call.plan.whole, *call.batch)):
+        return "its dimensions must be known."
+    return kernel.refuses(call)
 
 
 @functools.cache

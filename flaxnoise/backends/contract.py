@@ -174,6 +174,10 @@ class Backend(Protocol):
         del call
         return True
 
+    def attention(self) -> Any:
+        """The backend's attention kernel, an ``attention.Kernel``, or None."""
+        return None
+
     def run(self, call: Call, operands: Operands) -> jax.Array:
         """y = x·(a + b·n) + (c + d·n), in a shape that broadcasts to the call's result."""
         ...

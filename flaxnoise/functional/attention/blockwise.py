@@ -16,6 +16,9 @@ The sums are computed by a second loop over tiles, which is linear in the tangen
 under jax.checkpoint, so that the transposed loop draws the mask and computes the weights again, as
 the backward pass of FlashAttention-2 does. The same rule gives forward mode, second derivatives and
 vmap.
+
+If the forced backend has a kernel for attention, that computes the forward pass and the transposed
+sums of q, k and v instead. All other derivatives are those of the loops.
 """
 
 import functools
@@ -27,6 +30,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
+from flaxnoise.affine import attention as kernels
+from flaxnoise.affine import has_attention
 from flaxnoise.functional.attention import tiles
 from flaxnoise.functional.attention.loops import (
     by_heads,
@@ -62,20 +67,68 @@ def attend(
 
     top and rest are [B, T, N]; lse is their sum. A query that sees no key has 0 and HIGH.
     """
-    return _by_platform(plan, _forward, (q, k, v, bias), given)
+    if has_attention(plan.backend):
+        return kernels.forward(plan, (q, k, v, bias), given, _by_loops)
+    return _by_loops(plan, (q, k, v, bias), given)
 
 
 @functools.partial(attend.defjvp, symbolic_zeros=True)
 def _attend_jvp(plan: Plan, primals: Any, tangents: Any) -> Any:
-    *arrays, given = primals
+    arrays, given = primals[:4], primals[4]
     moving = tuple(None if isinstance(t, SymbolicZero) else t for t in tangents[:4])
     y, top, rest = attend(plan, *arrays, given)
     none = jnp.zeros_like(top)
     if all(t is None for t in moving):
         return (y, top, rest), (jnp.zeros_like(y), none, none)
-    mean, mu = _by_platform(plan, _linear, tuple(arrays), given, moving, (top, rest))
+    tangent: Any = _tangent_for_kernel if has_attention(plan.backend) else _tangent
+    dy, mu = tangent(plan, arrays, given, (y, top, rest), moving)
+    return (y, top, rest), (dy, none, mu)
+
+
+def _by_loops(plan: Plan, arrays: Arrays, given: Given) -> Results:
+    return _by_platform(plan, _forward, arrays, given)
+
+
+def _tangent(
+    plan: Plan, arrays: Arrays, given: Given, results: Results, tangents: Any
+) -> tuple[jax.Array, jax.Array]:
+    """The tangents of y and of rest."""
+    y, top, rest = results
+    mean, mu = _by_platform(plan, _linear, arrays, given, (*tangents, None)[:4], (top, rest))
     dy = mean - mu[..., None] * y.astype(mean.dtype)
-    return (y, top, rest), (dy.astype(y.dtype), none, mu)
+    return dy.astype(y.dtype), mu
+
+
+def _tangent_for_kernel(
+    plan: Plan, arrays: Arrays, given: Given, results: Results, tangents: Tangents
+) -> tuple[jax.Array, jax.Array]:
+    """Like ``_tangent``, with a kernel for the gradients of q, k and v. That of bias has none."""
+    *own, dbias = tangents
+    parts = []
+    if any(t is not None for t in own):
+        moving: Any = tuple(
+            jnp.zeros_like(x) if t is None else t for t, x in zip(own, arrays[:3], strict=True)
+        )
+        static = {"otherwise": _tangent, "backward": _backward}
+        parts.append(kernels.tangent(plan, arrays, given, results, moving, **static))
+    if dbias is not None:
+        parts.append(_tangent(plan, arrays, given, results, (None, None, None, dbias)))
+    return jax.tree.map(lambda *terms: functools.reduce(jnp.add, terms), *parts)
+
+
+def _backward(
+    plan: Plan,
+    arrays: Arrays,
+    given: Given,
+    results: Results,
+    cotangents: tuple[jax.Array, jax.Array],
+) -> Results:
+    """The cotangents of q, k and v: the transpose of ``_tangent``."""
+
+    def tangent(*own: Any) -> tuple[jax.Array, jax.Array]:
+        return _tangent(plan, arrays, given, results, own)
+
+    return jax.linear_transpose(tangent, *arrays[:3])(cotangents)
 
 
 def _by_platform(plan: Plan, function: Callable[..., Any], arrays: Arrays, *rest: Any) -> Any:
