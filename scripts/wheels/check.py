@@ -1,10 +1,12 @@
-"""Checks the wheels of a folder: their files, and what the library in them needs and exports.
+"""Checks a folder of wheels and the sdist: their files, and what the libraries need and export.
 
     python scripts/wheels/check.py dist
 
-A library must be built for the platform in the wheel's name, may depend on the C library only (Zig
-links the C++ library statically), and may export only what flaxnoise/backends loads. Weak C++
-symbols are harmless, as the library is loaded with local scope.
+A wheel must have the modules of this checkout, the library and its metadata, and nothing else; the
+sdist must have the files that git has. A library must be built for the platform in the wheel's
+name, may depend on the C library only (Zig links the C++ library statically), and may export only
+what flaxnoise/backends loads. Weak C++ symbols are harmless, as the library is loaded with local
+scope.
 """
 
 import io
@@ -12,8 +14,10 @@ import pathlib
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 
+ROOT = pathlib.Path(__file__).parents[2]
 LIBRARY = "flaxnoise/backends/cpu/flaxnoise_cpu.so"
 NEEDED = re.compile(r"lib(c|m|dl|pthread|rt)\.so\.\d+|ld-linux-(x86-64|aarch64)\.so\.\d")
 MACHINES = {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64"}
@@ -21,9 +25,11 @@ MACHO_64_ARM64 = bytes.fromhex("cffaedfe0c000001")
 
 
 def main() -> None:
-    wheels = sorted(pathlib.Path(sys.argv[1]).glob("*.whl"))
+    folder = pathlib.Path(sys.argv[1])
+    wheels, sdists = sorted(folder.glob("*.whl")), sorted(folder.glob("*.tar.gz"))
     found = [f"{wheel.name}: {what}" for wheel in wheels for what in faults(wheel)]
-    print(f"{len(wheels)} wheels, {len(found)} faults", *found, sep="\n  ")
+    found += [f"{sdist.name}: {what}" for sdist in sdists for what in faults_of_sdist(sdist)]
+    print(f"{len(wheels)} wheels, {len(sdists)} sdists, {len(found)} faults", *found, sep="\n  ")
     sys.exit(bool(found) or not wheels)
 
 
@@ -35,14 +41,9 @@ def faults(wheel: pathlib.Path) -> list[str]:
     archive = zipfile.ZipFile(wheel)
     names = archive.namelist()
     info = re.compile(r"flaxnoise-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|licenses/LICENSE)")
-    strange = [
-        name
-        for name in names
-        if not (re.fullmatch(r"flaxnoise/.*(\.py|py\.typed)", name) or info.fullmatch(name))
-    ]
-    wrong = [f"has {name} in it" for name in strange if name != LIBRARY]
-    wanted = ("flaxnoise/py.typed", "flaxnoise/__init__.py", LIBRARY)
-    wrong += [f"lacks {name}" for name in wanted if name not in names]
+    wanted = {LIBRARY, "flaxnoise/py.typed", *modules()}
+    strange = (name for name in names if not info.fullmatch(name))
+    wrong = _differences(wanted, set(strange))
     if LIBRARY in names:
         platform, library = match[1], archive.read(LIBRARY)
         if platform.startswith("macosx"):
@@ -50,6 +51,27 @@ def faults(wheel: pathlib.Path) -> list[str]:
         else:
             wrong += _of_elf(library, platform) + _of_auditwheel(wheel, platform)
     return wrong
+
+
+def modules() -> list[str]:
+    """Returns the paths of the package's modules in this checkout."""
+    paths = (ROOT / "flaxnoise").rglob("*.py")
+    return [path.relative_to(ROOT).as_posix() for path in paths]
+
+
+def faults_of_sdist(sdist: pathlib.Path) -> list[str]:
+    """Returns a line for each file that the sdist lacks, or has and git has not."""
+    shown = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    with tarfile.open(sdist) as archive:
+        names = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    return _differences({*shown.stdout.splitlines(), "PKG-INFO"}, names)
+
+
+def _differences(wanted: set[str], found: set[str]) -> list[str]:
+    wrong = [f"has {name} in it" for name in sorted(found - wanted)]
+    return wrong + [f"lacks {name}" for name in sorted(wanted - found)]
 
 
 def _of_elf(library: bytes, platform: str) -> list[str]:
