@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import pytest
 from jax.ad_checkpoint import checkpoint_name
 
 from cases import CASES, KEY, Case, array, few_cases
+from every import every
 
 POLICIES = jax.checkpoint_policies
 OFFLOAD = {"offload_src": "device", "offload_dst": "pinned_host"}
@@ -60,7 +60,7 @@ EACH = [(CASES[0], policy) for policy in NAMED] + [
 ]
 
 
-@pytest.mark.parametrize(("case", "policy"), EACH, ids=lambda value: getattr(value, "name", value))
+@every(("case", "policy"), EACH, ids=lambda value: getattr(value, "name", value))
 def test_gradient_is_that_without_checkpoint(case: Case, policy: str):
     plain, terms = without_checkpoint(case)
     again = jax.checkpoint(lambda x: network(case, x), policy=NAMED[policy])

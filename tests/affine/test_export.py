@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from cases import CASES, KEY, Case, array, few_cases
+from every import every
 
 X, WEIGHTS = array(6, 33), array(6, 33, seed=1)
 WORDS = jax.random.key_data(KEY)
@@ -34,7 +35,7 @@ def assert_right(case: Case, program: jax.export.Exported) -> None:
     case.assert_equal(slope, case.tangent(KEY, X, WEIGHTS), WEIGHTS)
 
 
-@pytest.mark.parametrize("shape", ["6, 33", "2*half, width"])
+@every("shape", ["6, 33", "2*half, width"])
 @few_cases
 def test_of_fixed_and_symbolic_shapes(case: Case, shape: str):
     assert_right(case, exported(case, shape))
@@ -47,7 +48,7 @@ def test_for_several_platforms_at_once(case: Case):
     assert_right(case, program)
 
 
-@pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
+@every("platform", ["cuda", "rocm", "tpu"])
 @few_cases
 def test_for_a_platform_that_is_not_here(case: Case, platform: str):
     program = exported(case, "b, 33", platforms=(platform,))
@@ -70,7 +71,7 @@ def test_a_typed_key_crosses():
     CASES[0].assert_equal(program.call(KEY, X), CASES[0](KEY, X), X)
 
 
-@pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
+@every("platform", ["cuda", "rocm", "tpu"])
 @few_cases
 def test_lowering_for_a_platform_that_is_not_here(case: Case, platform: str):
     lowered = jax.jit(case).trace(KEY, X).lower(lowering_platforms=(platform,))

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import pytest
 
 from cases import KEY, Case, array, few_cases
+from every import every
 
 X, WEIGHTS, V = array(7), array(7, seed=1), array(7, seed=2)
 
@@ -32,7 +32,7 @@ def linearized_reverse(f: Callable, x: jax.Array, v: jax.Array) -> jax.Array:
     return jax.linearize(jax.grad(f), x)[1](v)
 
 
-@pytest.mark.parametrize("jacobian", [jax.jacfwd, jax.jacrev])
+@every("jacobian", [jax.jacfwd, jax.jacrev])
 @few_cases
 def test_jacobian_is_diagonal(case: Case, jacobian: Callable):
     found = jax.jit(jacobian(lambda x: case(KEY, x)))(X)
@@ -41,7 +41,7 @@ def test_jacobian_is_diagonal(case: Case, jacobian: Callable):
     assert jnp.array_equal(found, jnp.diag(jnp.diagonal(found)))
 
 
-@pytest.mark.parametrize(
+@every(
     "product",
     [reverse_over_reverse, forward_over_reverse, reverse_over_forward, linearized_reverse],
 )

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import pytest
 
 import flaxnoise
 from cases import KEY
+from every import every
 
 LAYERS = 24
 X = jnp.ones((32, 64))
@@ -52,15 +52,15 @@ def of_cpu_forced(function: Callable[..., jax.Array]) -> str:
         return jax.jit(function).lower(KEY, X).as_text()
 
 
-@pytest.mark.parametrize("text", [for_cuda, exported, of_cpu_forced])
-@pytest.mark.parametrize("program", [stack, gradient])
+@every("text", [for_cuda, exported, of_cpu_forced])
+@every("program", [stack, gradient])
 def test_text_of_24_layers_is_at_most_4_times_that_of_flax(
     text: Callable[..., str], program: Callable[..., Callable[..., jax.Array]]
 ):
     assert len(text(program(ours))) <= 4 * len(text(program(flax)))
 
 
-@pytest.mark.parametrize(("program", "calls"), [(stack, LAYERS), (gradient, 2 * LAYERS)])
+@every(("program", "calls"), [(stack, LAYERS), (gradient, 2 * LAYERS)])
 def test_all_layers_and_their_gradients_share_one_function(
     program: Callable[..., Callable[..., jax.Array]], calls: int
 ):

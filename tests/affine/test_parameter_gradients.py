@@ -5,24 +5,28 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import flaxnoise
 from cases import CASES, KEY, Case, array
 from closeness import FLOAT32_ULP, NOISE_ULPS, wide
+from every import every
 from flaxnoise import random
 
 X, WEIGHTS = array(5, 33), array(5, 33, seed=1)
 
 
-def every(chosen: list[tuple[Case, int]]) -> pytest.MarkDecorator:
+def parameters(learned: bool) -> Callable:
+    chosen = [
+        (case, position)
+        for case in CASES
+        for position in range(len(case.params))
+        if (position in case.learned) == learned
+    ]
     ids = [f"{case.name}-{case.names[position]}" for case, position in chosen]
-    return pytest.mark.parametrize(("case", "position"), chosen, ids=ids)
+    return every(("case", "position"), chosen, ids=ids)
 
 
-ALL = [(case, position) for case in CASES for position in range(len(case.params))]
-every_learned = every([(case, position) for case, position in ALL if position in case.learned])
-every_fixed = every([(case, position) for case, position in ALL if position not in case.learned])
+every_learned, every_fixed = parameters(learned=True), parameters(learned=False)
 
 
 def loss_of(f: Callable, case: Case, position: int, x: jax.Array, w: jax.Array) -> Callable:
@@ -52,7 +56,7 @@ def test_gradient_equals_finite_differences(case: Case, position: int):
         assert abs(difference) > 1e6 * (next_terms + rounding)
 
 
-@pytest.mark.parametrize("shape", [(), (33,), (5, 1), (5, 33)])
+@every("shape", [(), (33,), (5, 1), (5, 33)])
 @every_learned
 def test_gradient_of_an_array_equals_that_of_the_reference(
     case: Case, position: int, shape: tuple[int, ...]

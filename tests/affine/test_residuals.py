@@ -6,6 +6,7 @@ import pytest
 from jax.ad_checkpoint import print_saved_residuals
 
 from cases import KEY, Case, array, every_case, few_cases
+from every import every
 from flaxnoise import testing
 
 X = array(5, 33)
@@ -30,7 +31,7 @@ def test_only_a_learned_scale_saves_x_and_nothing_else_of_its_size(
     assert len(large) == case.saves_x
 
 
-@pytest.mark.parametrize("broadcast_dims", [(), (1,)])
+@every("broadcast_dims", [(), (1,)])
 @every_case
 def test_no_noise_is_saved_not_even_of_the_size_that_is_broadcast(
     case: Case, broadcast_dims: tuple[int, ...]

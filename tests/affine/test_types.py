@@ -8,6 +8,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 import flaxnoise
 from cases import KEY
+from every import every
 from flaxnoise.affine import affine
 from flaxnoise.arguments import key_words
 
@@ -42,7 +43,7 @@ def test_a_result_of_another_type_than_x_is_strong():
     assert not is_weak(n)
 
 
-@pytest.mark.parametrize("size", [np.prod([4, 250]), np.int32(1000), np.array(1000)])
+@every("size", [np.prod([4, 250]), np.int32(1000), np.array(1000)])
 def test_a_numpy_integer_is_a_size_like_any_other(size):
     expected = flaxnoise.random.keep_mask(KEY, (1000,), 0.3)
     jax.clear_caches()

@@ -2,9 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-import pytest
 
 from cases import KEY, Case, array, every_case, few_cases
+from every import every
 
 X = array(3, 4, 5)
 KEYS = jax.random.split(KEY, 3)
@@ -15,7 +15,7 @@ def swept(case: Case, count: int) -> list[jax.Array]:
     return [value * jnp.linspace(0.5, 1, count) for value in case.params]
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+@every("axis", [0, 1, 2, -1])
 @few_cases
 def test_over_any_axis_of_x_one_key_gives_each_example_the_same_noise(case: Case, axis: int):
     y = jax.vmap(lambda x: case(KEY, x), in_axes=axis, out_axes=axis)(X)

@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from cases import KEY, Case, array, every_case, few_cases
 from closeness import assert_same_bits
+from every import every
 from flaxnoise import random
 
 SHAPE = (33, 129)
@@ -47,7 +47,7 @@ def test_float64_arrays_get_the_same_noise(case: Case):
     assert np.all(error <= (8 + 5) * 2.0**-23 * (abs(np.asarray(x)) + abs(np.asarray(y))))
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, 1 / 3, 2.0**-16, 1 - 2.0**-16, 1e-5])
+@every("rate", [0.1, 0.5, 1 / 3, 2.0**-16, 1 - 2.0**-16, 1e-5])
 def test_masks_and_words_are_the_same_bits(rate: float):
     def draw() -> list[jax.Array]:
         return [

@@ -10,6 +10,7 @@ import pytest
 
 import flaxnoise
 from cases import KEY, array
+from every import every
 from flaxnoise.backends import cpu
 
 X = array(33, 129)
@@ -43,7 +44,7 @@ def test_a_function_jitted_before_is_traced_again():
     assert len(traces) == 2
 
 
-@pytest.mark.parametrize("name", ["triton", None, ["xla"]], ids=str)
+@every("name", ["triton", None, ["xla"]], ids=str)
 def test_unknown_names(name: object):
     with pytest.raises(ValueError, match="must be one of") as error, flaxnoise.backend(name):
         pass

@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from cases import KEY, Case, array, every_case, few_cases
 from closeness import assert_same_bits
+from every import every
 
 X, WEIGHTS = array(3, 4, 5), array(3, 4, 5, seed=1)
 
@@ -30,7 +30,7 @@ def test_equals_the_reference_in_value_and_gradient(case: Case):
     case.assert_equal(slope, expected_slope, WEIGHTS)
 
 
-@pytest.mark.parametrize(
+@every(
     ("dims", "normal"),
     [(1, (1,)), (-2, (1,)), ([1], (1,)), (np.int64(-2), (1,)), ((-1, 0), (0, 2)), ([], ())],
 )

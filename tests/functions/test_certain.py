@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import pytest
 
 import flaxnoise
 from closeness import assert_same_bits
+from every import every
 from flaxnoise.functional.certain import is_certain, same_for_every_key
 
 X = jnp.linspace(-2, 2, 270).reshape(2, 3, 3, 3, 5)
@@ -42,7 +42,7 @@ def of_two_keys(name: str, given: Mapping[str, Any]) -> tuple[jax.Array, jax.Arr
     return call(0), call(1)
 
 
-@pytest.mark.parametrize("name", DECLARED)
+@every("name", DECLARED)
 def test_at_declared_numbers_two_keys_give_the_same_and_elsewhere_not(name: str):
     function = getattr(flaxnoise, name)
     one, other = of_two_keys(name, {})

@@ -7,12 +7,13 @@ import pytest
 
 from cases import KEY, Case, array, every_case, few_cases
 from closeness import wide
+from every import every
 
 SHORT = ["bfloat16", "float16"]
 SHORTEST = ["float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz", "float8_e4m3", "float8_e3m4"]
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+@every("dtype", ["bfloat16", "float64"])
 @every_case
 def test_equals_the_reference_in_value_and_gradient(case: Case, dtype: str):
     with jax.enable_x64(dtype == "float64"):
@@ -49,7 +50,7 @@ def assert_rounded_once(y: jax.Array, expected: np.ndarray) -> None:
     assert np.all(error <= step / 2 * (1 + 2.0**-10))
 
 
-@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@every("dtype", ["complex64", "complex128"])
 @every_case
 def test_complex_numbers_are_scaled_or_refused(case: Case, dtype: str):
     with jax.enable_x64(dtype == "complex128"):
@@ -66,7 +67,7 @@ def test_complex_numbers_are_scaled_or_refused(case: Case, dtype: str):
         case.assert_equal(jnp.imag(slope), jax.jit(case)(KEY, jnp.imag(x)), jnp.imag(x))
 
 
-@pytest.mark.parametrize("dtype", SHORT)
+@every("dtype", SHORT)
 @every_case
 def test_short_floats_are_rounded_once(case: Case, dtype: str):
     """They are the rounded float32 results; neither coefficients nor noise are rounded before."""

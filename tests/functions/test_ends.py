@@ -9,6 +9,7 @@ import pytest
 
 from cases import CASES, KEY, Case, every_case
 from closeness import assert_same_bits
+from every import every
 from flaxnoise import testing
 
 SPECIAL = {
@@ -51,7 +52,7 @@ def calls(case: Case, params: tuple[float, ...]) -> list[Callable[[jax.Array], j
     return [lambda x: case(KEY, x, *params), lambda x: jax.jit(case)(KEY, x, *params)]
 
 
-every_case_with_zeros = pytest.mark.parametrize(
+every_case_with_zeros = every(
     "case", [case for case in CASES if case.zeros], ids=lambda case: case.name
 )
 
@@ -75,7 +76,7 @@ def test_identity_is_x_bit_for_bit(case: Case):
                     assert_same_bits(call(x), x)
 
 
-@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
+@every("dtype", ["float8_e4m3fn", "float8_e5m2"])
 @every_case
 def test_identity_of_eight_bit_floats(case: Case, dtype: str):
     testing.assert_identity(lambda x: case(KEY, x, *case.identity[0]), every_value(dtype))

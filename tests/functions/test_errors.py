@@ -12,6 +12,7 @@ from flax import nnx
 
 from calls import CALLS, public
 from cases import CASES, KEY, Case, every_case
+from every import every
 
 Mistake = tuple[Any, type[Exception], str]
 
@@ -158,7 +159,7 @@ def assert_raises(kind: type[Exception], text: str, call: Callable[[], Any]) -> 
     assert error.value.__cause__ is None
 
 
-@pytest.mark.parametrize("name", CALLS)
+@every("name", CALLS)
 def test_a_mistake_has_the_same_text_in_every_function(name: str):
     owner, right = name.rpartition(".")[2], CALLS[name]
     for argument in right:
@@ -199,7 +200,7 @@ def test_a_wrong_rate_among_many_is_shown():
     assert_raises(ValueError, text, lambda: public("dropout")(KEY, jnp.ones((2, 3)), rates))
 
 
-@pytest.mark.parametrize("rate", [1, 1.0, np.float32(1), 1 - 2.0**-26])
+@every("rate", [1, 1.0, np.float32(1), 1 - 2.0**-26])
 def test_gaussian_dropout_at_rate_1(rate: Any):
     """1 − 2^-26 is below 1, but rounds to 1 in float32."""
     (case,) = (case for case in CASES if case.name == "gaussian_dropout")

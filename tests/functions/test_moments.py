@@ -7,22 +7,23 @@ import pytest
 
 import flaxnoise
 from cases import CASES, KEY, Case, array
+from every import every
 from flaxnoise import random, testing
 
 N = 1 << 18
 UNBIASED = ["dropout", "gaussian_dropout", "gaussian_noise", "masked_gaussian_noise"]
-every_unbiased = pytest.mark.parametrize(
+every_unbiased = every(
     "case", [case for case in CASES if case.name in UNBIASED], ids=lambda case: case.name
 )
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@every("dtype", ["float32", "bfloat16", "float16"])
 @every_unbiased
 def test_mean_is_x(case: Case, dtype: str):
     testing.assert_unbiased(case, KEY, array(33, 129, dtype=dtype))
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.498, 0.9])
+@every("rate", [0.1, 0.498, 0.9])
 def test_mean_of_dropout_is_x_in_bfloat16(rate: float):
     """At rates below 2^-9 x/P(keep) rounds to x, so the mean cannot be exact."""
     x = array(33, 129, dtype=jnp.bfloat16)
@@ -40,7 +41,7 @@ def test_a_scale_rounded_to_bfloat16_would_be_noticed():
         testing.assert_unbiased(biased, KEY, array(33, 129, dtype=jnp.bfloat16))
 
 
-@pytest.mark.parametrize(
+@every(
     ("call", "stddev"),
     [
         (lambda x: flaxnoise.gaussian_noise(KEY, x, 0.3) - x, 0.3),
@@ -55,7 +56,7 @@ def test_moments_of_the_noise_are_those_of_a_normal(call, stddev: float):
         assert abs(np.mean(n**power) - mean) <= 6 * np.sqrt(variance / N), power
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+@every("rate", [0.1, 0.5, 0.9])
 def test_moments_of_dropout_are_those_of_its_mask(rate: float):
     """E[y^k] = q^(1−k), and each power of y has the variance of a Bernoulli of q."""
     y = np.asarray(flaxnoise.dropout(KEY, jnp.ones(N), rate), np.float64)

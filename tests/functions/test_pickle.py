@@ -5,12 +5,12 @@ import pickle
 import cloudpickle
 import jax
 import jax.numpy as jnp
-import pytest
 
 import flaxnoise
 from calls import KEY, X, public, public_functions
+from every import every
 
-every_pickle = pytest.mark.parametrize("pickles", [pickle, cloudpickle])
+every_pickle = every("pickles", [pickle, cloudpickle])
 
 
 @every_pickle

@@ -5,13 +5,13 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flaxnoise
 from cases import KEY, array
 from closeness import NOISE_ULPS, assert_same_bits
+from every import every
 from flaxnoise import random
 
 SHAPE = (33, 129)
@@ -28,7 +28,7 @@ def test_masked_noise_is_where_dropout_drops_and_gaussian_noise_s_there():
     assert jnp.where(dropped, error <= allowed, True).all()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@every("dtype", ["float16", "bfloat16"])
 def test_normals_of_short_dtypes_are_the_float32_ones_rounded_once(dtype: str):
     """They are not drawn in 16 bits: jax.random.normal has only 128 values in bfloat16."""
     narrow = random.normal(KEY, SHAPE, dtype)
@@ -40,7 +40,7 @@ def test_normals_of_short_dtypes_are_the_float32_ones_rounded_once(dtype: str):
     assert len(np.unique(np.asarray(narrow))) > 500
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@every("dtype", ["float16", "bfloat16"])
 def test_uniforms_of_short_dtypes_are_the_float32_ones_rounded_once(dtype: str):
     assert_same_bits(random.uniform(KEY, SHAPE, dtype), random.uniform(KEY, SHAPE).astype(dtype))
 
@@ -52,7 +52,7 @@ def test_uniforms_are_inside_the_open_interval():
     assert abs(u.mean() - 0.5) <= 6 / np.sqrt(12 * u.size)
 
 
-@pytest.mark.parametrize("shape", [(), (7,), (33, 129)])
+@every("shape", [(), (7,), (33, 129)])
 def test_jit_and_traced_rates_change_nothing(shape: tuple[int, ...]):
     traced = jax.jit(random.keep_mask, static_argnums=1)
     assert_same_bits(traced(KEY, shape, 0.3), random.keep_mask(KEY, shape, 0.3))
@@ -85,7 +85,7 @@ def test_realised_rates_are_close_and_exact_at_the_ends(rate: float):
     assert (realised == 1) == (rate == 1) or rate > 1 - 2.0**-23
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, 1 / 3, 0.9, 0.999, 2.0**-16])
+@every("rate", [0.1, 0.5, 1 / 3, 0.9, 0.999, 2.0**-16])
 def test_what_is_kept_is_scaled_by_the_realised_rate(rate: float):
     """With 8-bit thresholds rate 0.1 would be realised as 0.1016, but scaled by 1/0.9."""
     y = flaxnoise.dropout(KEY, jnp.ones(1 << 16), rate)

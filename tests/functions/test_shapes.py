@@ -2,13 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flaxnoise
 from cases import KEY, Case, array, every_case, few_cases
 from closeness import assert_same_bits
+from every import every
 from flaxnoise import random
 
 SHAPES = [(60,), (4, 15), (2, 1, 5, 6), (5, 2, 1, 3, 1, 2)]
@@ -30,7 +30,7 @@ def test_a_longer_array_begins_as_a_shorter_one_of_its_chunk(case: Case):
     case.assert_equal(case(KEY, x)[:7], case(KEY, x[:7]), x[:7])
 
 
-@pytest.mark.parametrize("shape", [(), (1, 1, 1)])
+@every("shape", [(), (1, 1, 1)])
 @few_cases
 def test_one_element(case: Case, shape: tuple[int, ...]):
     x = array(*shape)
@@ -39,7 +39,7 @@ def test_one_element(case: Case, shape: tuple[int, ...]):
     case.assert_equal(pull(x)[0], case.tangent(KEY, x, x), x)
 
 
-@pytest.mark.parametrize("shape", [(0,), (3, 0, 5)])
+@every("shape", [(0,), (3, 0, 5)])
 @few_cases
 def test_no_element(case: Case, shape: tuple[int, ...]):
     x = jnp.zeros(shape, jnp.bfloat16)

@@ -15,12 +15,13 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import flaxnoise
 from cases import KEY, Case, array, every_case
 from closeness import assert_same_bits
+from every import every
 from flaxnoise import random
 
 X = array(8, 33)
 
 
-@pytest.mark.parametrize("x", [1.0, 0.0, np.inf, np.nan])
+@every("x", [1.0, 0.0, np.inf, np.nan])
 def test_gradient_at_rate_1_is_0_and_not_nan(x: float):
     def loss(x: jax.Array, rate: jax.Array) -> jax.Array:
         return flaxnoise.dropout(KEY, x, rate).sum()
@@ -41,7 +42,7 @@ def test_gaussian_dropout_near_and_at_rate_1_does_not_divide_by_zero():
         assert all(jnp.isfinite(part) for part in value_and_grad(rate))
 
 
-@pytest.mark.parametrize("rate", [1.5, -0.1])
+@every("rate", [1.5, -0.1])
 def test_a_rate_out_of_range_neither_scales_nor_gives_zeros(rate: float):
     for function in (flaxnoise.dropout, flaxnoise.gaussian_dropout):
         with pytest.raises(ValueError, match=r"rate must be in \[0, 1"):
@@ -68,7 +69,7 @@ def test_half_precision_stays_half_precision(case: Case):
         assert case(KEY, X.astype(jnp.bfloat16), *params).dtype == jnp.bfloat16
 
 
-@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+@every("devices", [1, 2, 4, 8])
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
 def test_the_mask_does_not_depend_on_the_number_of_devices(devices: int, kind: AxisType):
     mesh = jax.make_mesh((devices,), ("data",), (kind,), devices=jax.devices()[:devices])
@@ -80,13 +81,13 @@ def test_the_mask_does_not_depend_on_the_number_of_devices(devices: int, kind: A
     assert_same_bits(y, expected)
 
 
-@pytest.mark.parametrize("dims", [2, -3, (0, 7)])
+@every("dims", [2, -3, (0, 7)])
 def test_broadcast_dims_out_of_range_are_no_bare_index_error(dims):
     with pytest.raises(ValueError, match="broadcast_dims must be dimensions of x, which has 2"):
         flaxnoise.dropout(KEY, X, 0.3, broadcast_dims=dims)
 
 
-@pytest.mark.parametrize("impl", ["rbg", "unsafe_rbg", "threefry2x32"])
+@every("impl", ["rbg", "unsafe_rbg", "threefry2x32"])
 def test_each_key_of_a_batch_is_used(impl: str):
     keys = jax.random.split(jax.random.key(3, impl=impl), 4)
     masks = np.asarray(jax.vmap(lambda key: random.keep_mask(key, (257,), 0.5))(keys))
@@ -117,7 +118,7 @@ def test_rate_one_tenth_drops_one_tenth():
     assert abs(float(random.realised_rate(0.1)) - 0.1) < 1e-5
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float8_e4m3fn"])
+@every("dtype", ["bfloat16", "float16", "float8_e4m3fn"])
 @every_case
 def test_gradients_do_not_rely_on_promotion_of_dtypes(case: Case, dtype: str):
     """jax can be set to forbid promotion, and 8-bit floats do not have it."""
@@ -179,7 +180,7 @@ def test_traced_parameters_that_are_not_finite_give_no_nan():
         assert all(jnp.isfinite(each).all() for each in results(value))
 
 
-@pytest.mark.parametrize("rank", [16, 17])
+@every("rank", [16, 17])
 def test_arrays_of_more_dimensions_than_the_kernel_has(rank: int):
     x = array(*(2,) * 9).reshape((2,) * 9 + (1,) * (rank - 9))
     assert_same_bits(
@@ -205,7 +206,7 @@ def test_a_message_does_not_print_whole_trees():
     assert len(str(error.value)) < 200
 
 
-@pytest.mark.parametrize("dims", [np.array([0, 1]), {0, 1}, range(2), (d for d in (0, 1))])
+@every("dims", [np.array([0, 1]), {0, 1}, range(2), (d for d in (0, 1))])
 def test_dimensions_may_come_in_any_iterable(dims):
     y = flaxnoise.dropout(KEY, X, 0.5, broadcast_dims=dims)
     assert_same_bits(y, flaxnoise.dropout(KEY, X, 0.5, broadcast_dims=(0, 1)))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from calls import CALLS, public
+from every import every
 
 ENDS = {
     "rate": (0.0, 1.0),
@@ -43,7 +44,7 @@ def calls(name: str) -> list[dict[str, Any]]:
     return [call, *others]
 
 
-@pytest.mark.parametrize("name", ARRAYS)
+@every("name", ARRAYS)
 def test_weak_types_are_kept(name: str):
     argument = ARRAYS[name]
     strong = CALLS[name][argument]

@@ -15,6 +15,7 @@ import pytest
 from flax import nnx
 
 from calls import CALLS, KEY, public, public_functions
+from every import every
 
 # Not functions of noise; tested elsewhere.
 OTHERS = {"backend", "backends", "dropouts", "fold_in_axes", "local_shard", "partition_kernels"}
@@ -79,7 +80,7 @@ def error_of(name: str, arguments: dict[str, Any]) -> Exception | None:
     return None
 
 
-@pytest.mark.parametrize("name", CALLS)
+@every("name", CALLS)
 def test_a_thing_of_the_wrong_type_has_an_error_of_ours(name: str):
     owner, right = name.rpartition(".")[2], CALLS[name]
     refused = 0
@@ -110,4 +111,4 @@ def test_an_argument_without_a_check_is_noticed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("flaxnoise.pepper", pepper, raising=False)
     monkeypatch.setitem(CALLS, "pepper", {"key": KEY, "x": 1.0})
     with pytest.raises(AssertionError, match="x = "):
-        test_a_thing_of_the_wrong_type_has_an_error_of_ours("pepper")
+        test_a_thing_of_the_wrong_type_has_an_error_of_ours.one_case("pepper")

@@ -36,7 +36,7 @@ def test_an_nnx_state_goes_through_orbax_and_continues(
     layer, other = make(0), make(1)
     for _ in range(3):
         layer(X)
-    state = saved_and_restored(tmp_path, nnx.state(layer), nnx.state(other))
+    state = saved_and_restored(tmp_path / row.name, nnx.state(layer), nnx.state(other))
     nnx.update(other, state)
     assert other.rngs.count[...] == 3
     for _ in range(2):
@@ -77,5 +77,5 @@ def test_linen_continues_from_a_key_and_a_step(row: Row, tmp_path: Path):
     state = {"key": jax.random.key(5), "step": jnp.array(0)}
     state, _ = step(state)
     target = {"key": jax.random.key(0), "step": jnp.array(0)}
-    restored = saved_and_restored(tmp_path, state, target)
+    restored = saved_and_restored(tmp_path / row.name, state, target)
     np.testing.assert_array_equal(step(restored)[1], step(state)[1])

@@ -14,6 +14,7 @@ from flax import nnx
 import flaxnoise
 import flaxnoise.linen
 import flaxnoise.nnx
+from every import every
 from layer_table import APIS, Api, Row, every_api, every_row
 
 KEY = jax.random.key(5)
@@ -101,7 +102,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "fields"), WRONG, ids=lambda value: str(value))
+@every(("name", "fields"), WRONG, ids=lambda value: str(value))
 def test_a_mistake_raises_where_the_layer_is_made_with_the_text_of_the_function(name, fields):
     words = "".join(f"_{c}" if c.isupper() else c for c in name).strip("_").lower()
     function = getattr(flaxnoise, words.replace("2_d", "_2d"))
@@ -145,7 +146,7 @@ def test_a_wrong_call_names_the_layer_and_its_arguments(api: Api):
 
 
 @every_api
-@pytest.mark.parametrize("rate", [np.float32, np.float64, np.array, jnp.float32])
+@every("rate", [np.float32, np.float64, np.array, jnp.float32])
 def test_scalars_of_numpy_and_jax_need_no_stream_at_the_ends(api: Api, rate: Any):
     for value, expected in ((0, X), (1, jnp.zeros_like(X))):
         layer = api.layers.Dropout(rate(value), deterministic=False)

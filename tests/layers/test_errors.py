@@ -10,6 +10,7 @@ import pytest
 from flax import nnx
 
 import flaxnoise.nnx
+from every import every
 from layer_table import APIS, Row, every_row
 
 KEY = jax.random.key(5)
@@ -101,7 +102,7 @@ def test_nnx_says_what_is_missing_and_where_to_give_it():
     )
 
 
-@pytest.mark.parametrize("rngs", [5, "dropout", {"dropout": KEY}, nnx.Dropout], ids=repr)
+@every("rngs", [5, "dropout", {"dropout": KEY}, nnx.Dropout], ids=repr)
 def test_nnx_refuses_other_kinds_of_rngs(rngs: Any):
     text = (
         "TypeError: Dropout: rngs must be an nnx.Rngs, an nnx.RngStream or a key, "

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from every import every
 from layer_table import ROWS, Api, Row, every_api, every_row, two_rows
 
 STREAM = jax.random.key(5)
@@ -25,7 +26,7 @@ def test_layer_is_the_function_with_the_key_of_its_stream(api: Api, row: Row):
     assert not np.array_equal(y, row.function(STREAM, X, **row.fields))
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@every("implementation", IMPLEMENTATIONS)
 def test_streams_of_every_key_implementation_serve(api: Api, implementation: str):
     row = ROWS[0]
     stream = jax.random.key(5, impl=implementation)
@@ -61,7 +62,7 @@ def test_none_at_call_time_leaves_the_field(api: Api, row: Row):
     np.testing.assert_array_equal(api.run(row, X, key=KEY, **dict.fromkeys(row.fields)), y)
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.is_shared], ids=str)
+@every("row", [row for row in ROWS if row.is_shared], ids=str)
 def test_broadcast_dims_are_those_of_the_function(api: Api, row: Row):
     for dims in (0, (-2, -1)):
         y = api.run(row, X, key=KEY, fields={**row.fields, "broadcast_dims": dims})

@@ -11,6 +11,7 @@ from flax import nnx
 import flaxnoise
 import flaxnoise.linen
 import flaxnoise.nnx
+from every import every
 from layer_table import ROWS, Row, every_row
 
 KEY = jax.random.key(5)
@@ -30,7 +31,7 @@ def of_function(row: Row, params: tuple[float, ...]) -> tuple[jax.Array, ...]:
 
 
 @every_row
-@pytest.mark.parametrize("per_channel", [False, True])
+@every("per_channel", [False, True])
 def test_a_param_as_attribute_gets_the_gradient_of_the_function(row: Row, per_channel: bool):
     values = {
         name: jnp.full(X.shape[-1], value) if per_channel else value

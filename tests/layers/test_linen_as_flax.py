@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import flaxnoise.linen
+from every import every
 
 KEY = jax.random.key(5)
 RNGS = {"dropout": KEY}
@@ -62,19 +63,19 @@ def test_gradient_is_the_mask_times_the_scale(dropout: Any):
     np.testing.assert_array_equal(gradient, train(layer))
 
 
-@pytest.mark.parametrize(("field", "call"), [(True, None), (None, True)])
+@every(("field", "call"), [(True, None), (None, True)])
 def test_deterministic_from_either_place_returns_the_inputs(dropout: Any, field: Any, call: Any):
     assert train(dropout(0.5, deterministic=field), rngs=None, deterministic=call) is X
 
 
-@pytest.mark.parametrize("field", [True, False])
-@pytest.mark.parametrize("call", [True, False])
+@every("field", [True, False])
+@every("call", [True, False])
 def test_deterministic_in_both_places_raises(dropout: Any, field: bool, call: bool):
     with pytest.raises(ValueError, match='"deterministic" was passed to the constructor and at'):
         train(dropout(0.5, deterministic=field), deterministic=call)
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.5])
+@every("rate", [0.0, 0.5])
 def test_deterministic_in_neither_place_raises(dropout: Any, rate: float):
     with pytest.raises(ValueError, match='"deterministic" must be passed to the constructor or at'):
         train(dropout(rate))
@@ -110,7 +111,7 @@ def test_rng_needs_no_stream_and_wins_over_it(dropout: Any):
     assert not np.array_equal(train(layer), y)
 
 
-@pytest.mark.parametrize("dims", [(0,), (-1,), (0, 1), [0]])
+@every("dims", [(0,), (-1,), (0, 1), [0]])
 def test_the_mask_is_shared_along_broadcast_dims(dropout: Any, dims: Any):
     y = np.asarray(train(dropout(0.5, broadcast_dims=dims, deterministic=False)))
     for dim in range(2):
@@ -118,7 +119,7 @@ def test_the_mask_is_shared_along_broadcast_dims(dropout: Any, dims: Any):
         assert shared == (dim in dims or dim - 2 in dims)
 
 
-@pytest.mark.parametrize(("rate", "expected"), [(0.0, X), (1.0, jnp.zeros_like(X))])
+@every(("rate", "expected"), [(0.0, X), (1.0, jnp.zeros_like(X))])
 def test_the_ends_need_no_stream(dropout: Any, rate: float, expected: jax.Array):
     layer = dropout(rate, deterministic=False)
     for rngs in (None, {"noise": KEY}, RNGS):
@@ -138,7 +139,7 @@ class Twice(nn.Module):
         return first(x), second(x)
 
 
-@pytest.mark.parametrize("same_layer", [True, False])
+@every("same_layer", [True, False])
 def test_every_call_in_a_model_has_its_own_noise_that_repeats_with_the_rngs(
     dropout: Any, same_layer: bool
 ):

@@ -7,9 +7,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import flaxnoise.linen
+from every import every
 from layer_table import Row, two_rows
 
 RNGS = {"dropout": jax.random.key(5)}
@@ -76,14 +76,14 @@ def assert_same(row: Row, ys: jax.Array, keys: jax.Array, lift: str) -> None:
 
 
 @two_rows
-@pytest.mark.parametrize("lift", OVER_X)
+@every("lift", OVER_X)
 def test_vmap(row: Row, lift: str):
     ys, keys = (OVER_X[lift](model)(row).apply({}, X, rngs=RNGS) for model in (Noisy, KeyOfNoisy))
     assert_same(row, ys, keys, lift)
 
 
 @two_rows
-@pytest.mark.parametrize("lift", SCANS)
+@every("lift", SCANS)
 def test_scan(row: Row, lift: str):
     (_, ys), (_, keys) = (
         SCANS[lift](model)(row).apply({}, (), X, rngs=RNGS, method="step")
@@ -93,7 +93,7 @@ def test_scan(row: Row, lift: str):
 
 
 @two_rows
-@pytest.mark.parametrize("lift", OF_ONE)
+@every("lift", OF_ONE)
 def test_transforms_of_one_call_and_their_gradients(row: Row, lift: str):
     model = OF_ONE[lift](Noisy)(row)
     key = OF_ONE[lift](KeyOfNoisy)(row).apply({}, X[0], rngs=RNGS)
@@ -129,7 +129,7 @@ class KeyOfDifferentiated(nn.Module):
 
 
 @two_rows
-@pytest.mark.parametrize("how", ["vjp", "jvp"])
+@every("how", ["vjp", "jvp"])
 def test_derivatives_inside_a_model(row: Row, how: str):
     actual = Differentiated(row, how).apply({}, X[0], rngs=RNGS)
     key = KeyOfDifferentiated(row).apply({}, X[0], rngs=RNGS)

@@ -13,6 +13,7 @@ import pytest
 from flax import nnx
 
 import flaxnoise.nnx
+from every import every
 
 KEY = jax.random.key(5)
 X = jnp.ones((33, 129))
@@ -56,8 +57,8 @@ def test_training_zeroes_a_share_and_scales_the_rest(dropout: Any):
     assert abs((y == 0).sum() - y.size / 2) < 196
 
 
-@pytest.mark.parametrize("attribute", [True, False, None])
-@pytest.mark.parametrize("call", [True, False, None])
+@every("attribute", [True, False, None])
+@every("call", [True, False, None])
 def test_deterministic_of_the_call_wins_over_the_attribute(
     dropout: Any, attribute: bool | None, call: bool | None
 ):
@@ -92,7 +93,7 @@ def test_a_view_is_deterministic_and_leaves_the_original(dropout: Any):
     assert "Dropout:\n  deterministic: bool | None = None\n    if" in nnx.view_info(layer)
 
 
-@pytest.mark.parametrize(
+@every(
     "make",
     [lambda: nnx.Rngs(dropout=5), lambda: nnx.Rngs(5), lambda: nnx.Rngs(5).default],
     ids=["named", "default", "stream"],
@@ -144,7 +145,7 @@ def test_missing_and_wrong_rngs_raise(dropout: Any):
         dropout(0.5, rngs=5)
 
 
-@pytest.mark.parametrize("dims", [(0,), (-1,), (0, 1), [0]])
+@every("dims", [(0,), (-1,), (0, 1), [0]])
 def test_the_mask_is_shared_along_broadcast_dims(dropout: Any, dims: Any):
     y = np.asarray(dropout(0.5, broadcast_dims=dims, rngs=nnx.Rngs(0))(X))
     for dim in range(2):
@@ -152,7 +153,7 @@ def test_the_mask_is_shared_along_broadcast_dims(dropout: Any, dims: Any):
         assert shared == (dim in dims or dim - 2 in dims)
 
 
-@pytest.mark.parametrize(("rate", "expected"), [(0.0, X), (1.0, jnp.zeros_like(X))])
+@every(("rate", "expected"), [(0.0, X), (1.0, jnp.zeros_like(X))])
 def test_the_ends_need_no_stream(dropout: Any, rate: float, expected: jax.Array):
     for layer in (dropout(rate), dropout(rate, rngs=nnx.Rngs(0))):
         np.testing.assert_array_equal(layer(X), expected)

@@ -11,8 +11,6 @@ from layer_table import Row, two_rows
 
 X = jax.random.normal(jax.random.key(3), (4, 33, 129))
 
-pytestmark = two_rows
-
 
 def make(row: Row) -> nnx.Module:
     return getattr(flaxnoise.nnx, row.name)(**row.fields, rngs=nnx.Rngs(0))
@@ -31,11 +29,13 @@ def assert_same(row: Row, ys: jax.Array, given: list[jax.Array]) -> None:
         row.case.assert_equal(y, row.function(key, x, **row.fields), x)
 
 
+@two_rows
 def test_eager(row: Row):
     layer = make(row)
     assert_same(row, jnp.stack([layer(x) for x in X]), keys())
 
 
+@two_rows
 def test_jit(row: Row):
     layer = make(row)
     apply = nnx.jit(lambda layer, x: layer(x))
@@ -43,6 +43,7 @@ def test_jit(row: Row):
     assert layer.rngs.count[...] == len(X)
 
 
+@two_rows
 def test_jax_jit_of_split_and_merge(row: Row):
     graph, state = nnx.split(make(row))
 
@@ -59,6 +60,7 @@ def test_jax_jit_of_split_and_merge(row: Row):
     assert_same(row, jnp.stack(ys), keys())
 
 
+@two_rows
 def test_scan_with_the_layer_as_carry(row: Row):
     layer = make(row)
     apply = nnx.scan(
@@ -70,6 +72,7 @@ def test_scan_with_the_layer_as_carry(row: Row):
     assert_same(row, ys, keys())
 
 
+@two_rows
 def test_scan_over_layers(row: Row):
     layers = nnx.vmap(
         lambda rngs: getattr(flaxnoise.nnx, row.name)(**row.fields, rngs=rngs), in_axes=0
@@ -80,6 +83,7 @@ def test_scan_over_layers(row: Row):
     assert_same(row, ys, given)
 
 
+@two_rows
 def test_fori_loop(row: Row):
     layer, ys = nnx.fori_loop(
         0,
@@ -91,6 +95,7 @@ def test_fori_loop(row: Row):
     assert layer.rngs.count[...] == len(X)
 
 
+@two_rows
 def test_vmap_with_a_stream_for_each_example(row: Row):
     layer = make(row)
     [key] = keys(1)
@@ -105,12 +110,14 @@ def test_vmap_with_a_stream_for_each_example(row: Row):
     assert_same(row, apply(layer, X), given)
 
 
+@two_rows
 def test_vmap_with_one_key_shares_the_noise(row: Row):
     [key] = keys(1)
     ys = nnx.vmap(lambda layer, x: layer(x, key=key), in_axes=(None, 0))(make(row), X)
     assert_same(row, ys, [key] * len(X))
 
 
+@two_rows
 def test_grad(row: Row):
     layer = make(row)
     [key] = keys(1)
@@ -120,6 +127,7 @@ def test_grad(row: Row):
     assert layer.rngs.count[...] == 1
 
 
+@two_rows
 def test_remat_draws_the_same_again_and_moves_the_stream_once(row: Row):
     class Block(nnx.Module):
         def __init__(self):

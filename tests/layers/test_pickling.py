@@ -7,21 +7,21 @@ import cloudpickle
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import nnx
 
 import flaxnoise
 import flaxnoise.linen
 import flaxnoise.nnx
+from every import every
 from layer_table import ROWS, Api, every_api
 
 KEY = jax.random.key(5)
 X = jnp.linspace(-1, 1, 24).reshape(4, 6)
-both = pytest.mark.parametrize("pickler", [pickle, cloudpickle])
+both = every("pickler", [pickle, cloudpickle])
 
 
 @both
-@pytest.mark.parametrize("module", [flaxnoise, flaxnoise.linen, flaxnoise.nnx, flaxnoise.random])
+@every("module", [flaxnoise, flaxnoise.linen, flaxnoise.nnx, flaxnoise.random])
 def test_public_functions_and_classes_are_themselves_again(pickler, module):
     public = [
         value

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 from flax import nnx
 
 import flaxnoise.linen
 import flaxnoise.nnx
+from every import every
 from layer_table import Row, two_rows
 
 KEY = jax.random.key(5)
@@ -22,15 +22,13 @@ SCHEDULES = {
     "steps": optax.piecewise_constant_schedule(0.5, {1: 0.5, 2: 0.0}),
 }
 
-pytestmark = [two_rows, pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)]
+every_schedule = every("schedule", SCHEDULES.values(), ids=SCHEDULES)
 
 
-@pytest.fixture(autouse=True)
-def _traces_are_counted_anew():
-    chex.clear_trace_counter()
-
-
+@two_rows
+@every_schedule
 def test_an_nnx_step_traces_once_and_follows_the_schedule(row: Row, schedule: optax.Schedule):
+    chex.clear_trace_counter()
     layer = getattr(flaxnoise.nnx, row.name)(rngs=nnx.Rngs(0))
     stream = nnx.Rngs(0).dropout.fork()
 
@@ -68,7 +66,10 @@ class Key(nn.Module):
         return self.make_rng("dropout")
 
 
+@two_rows
+@every_schedule
 def test_a_linen_step_traces_once_and_follows_the_schedule(row: Row, schedule: optax.Schedule):
+    chex.clear_trace_counter()
     model = Model(getattr(flaxnoise.linen, row.name), schedule, tuple(row.fields))
 
     @jax.jit
@@ -83,6 +84,8 @@ def test_a_linen_step_traces_once_and_follows_the_schedule(row: Row, schedule: o
         row.case.assert_equal(step(rngs["dropout"], X, jnp.array(i)), expected, X)
 
 
+@two_rows
+@every_schedule
 def test_the_loop_itself_may_be_compiled(row: Row, schedule: optax.Schedule):
     layer = getattr(flaxnoise.linen, row.name)(deterministic=False)
 

@@ -7,12 +7,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import nnx
 
 import flaxnoise.linen
 import flaxnoise.nnx
 from closeness import assert_same_bits
+from every import every
 
 X = jnp.array([jnp.nan, jnp.inf, -0.0, 1e-45, 3.0], jnp.float32)
 
@@ -25,8 +25,8 @@ def nnx_(x: jax.Array, **call: bool) -> jax.Array:
     return flaxnoise.nnx.StopGradient()(x, **call)
 
 
-both = pytest.mark.parametrize("apply", [linen, nnx_], ids=["linen", "nnx"])
-in_both_modes = pytest.mark.parametrize("call", [{}, {"deterministic": True}], ids=str)
+both = every("apply", [linen, nnx_], ids=["linen", "nnx"])
+in_both_modes = every("call", [{}, {"deterministic": True}], ids=str)
 
 
 @both

@@ -13,6 +13,7 @@ from flax.errors import InvalidRngError
 import flaxnoise.linen
 import flaxnoise.nnx
 from closeness import assert_same_bits
+from every import every
 from layer_table import ROWS, Api, Row, every_api, every_row, two_rows
 
 KEY = jax.random.key(5)
@@ -23,7 +24,7 @@ MISSING = (InvalidRngError, ValueError)  # linen, nnx
 RATES = [0, 0.0, 0.3, 1, 1.0, np.float32(0), jnp.array(0.0), jnp.array(0.3), jnp.array(1.0)]
 
 
-@pytest.mark.parametrize("rate", RATES, ids=repr)
+@every("rate", RATES, ids=repr)
 def test_every_rate_takes_one_key_of_an_nnx_stream(rate: Any):
     for call in ({}, {"rate": rate}):
         layer = flaxnoise.nnx.Dropout(0.3 if call else rate, rngs=nnx.Rngs(0))
@@ -42,7 +43,7 @@ class TwoCalls(nn.Module):
         return layer(x, False, rate=0.3)
 
 
-@pytest.mark.parametrize("stream", ["dropout", "params"])
+@every("stream", ["dropout", "params"])
 def test_every_rate_takes_one_key_of_a_linen_stream(stream: str):
     rngs = {stream: KEY}
     expected = TwoCalls().apply({}, X, 0.5, deterministic=False, rngs=rngs)
@@ -81,7 +82,7 @@ ZEROS = [(row, params) for row in ROWS for params in row.case.zeros]
 
 
 @every_api
-@pytest.mark.parametrize(("row", "params"), IDENTITIES, ids=str)
+@every(("row", "params"), IDENTITIES, ids=str)
 def test_without_a_stream_a_noise_of_no_strength_is_the_identity(
     api: Api, row: Row, params: tuple[float, ...]
 ):
@@ -92,7 +93,7 @@ def test_without_a_stream_a_noise_of_no_strength_is_the_identity(
 
 
 @every_api
-@pytest.mark.parametrize(("row", "params"), ZEROS, ids=str)
+@every(("row", "params"), ZEROS, ids=str)
 def test_without_a_stream_a_rate_of_one_gives_zeros(api: Api, row: Row, params: tuple[float, ...]):
     assert_same_bits(api.run(row, ODD, fields=row.fields_of(params)), jnp.zeros_like(ODD))
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import flaxnoise
 from closeness import NOISE_ULPS, assert_same_bits, assert_within_ulps, wide
+from every import every
 from flaxnoise import random
 
 Params = tuple[float, ...]
@@ -273,11 +273,9 @@ CASES = [
 ]
 
 KEY = jax.random.key(7)
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+every_case = every("case", CASES, ids=lambda case: case.name)
 # A few that have every kind of operand, for expensive tests of the primitive.
-few_cases = pytest.mark.parametrize(
-    "case", [CASES[0], CASES[1], CASES[3]], ids=lambda case: case.name
-)
+few_cases = every("case", [CASES[0], CASES[1], CASES[3]], ids=lambda case: case.name)
 
 
 def array(*shape: int, dtype: jax.typing.DTypeLike = jnp.float32, seed: int = 0) -> jax.Array:

@@ -17,6 +17,7 @@ import pytest
 import flaxnoise.linen
 import flaxnoise.nnx
 from cases import CASES, Case
+from every import every
 
 # Layers that do not fit the table of cases → the file that tests each, relative to layers/.
 ELSEWHERE = {
@@ -161,10 +162,10 @@ APIS = (
     Api("nnx", flaxnoise.nnx, flax.nnx.Module, _call_nnx, _first_nnx_key),
 )
 
-every_row = pytest.mark.parametrize("row", ROWS, ids=str)
+every_row = every("row", ROWS, ids=str)
 # How a transform treats a layer only depends on its base class, so one exact row and one with
 # normals and two parameters are enough.
-two_rows = pytest.mark.parametrize(
+two_rows = every(
     "row", [row for row in ROWS if row.name in ("Dropout", "MaskedGaussianNoise")], ids=str
 )
 every_api = pytest.mark.parametrize("api", APIS, ids=str)

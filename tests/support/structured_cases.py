@@ -10,9 +10,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import pytest
 
 import flaxnoise
+from every import every
 from flaxnoise import random
 
 
@@ -72,4 +72,4 @@ STRUCTURED = (
     ),
 )
 
-every_structured = pytest.mark.parametrize("case", STRUCTURED, ids=str)
+every_structured = every("case", STRUCTURED, ids=str)
