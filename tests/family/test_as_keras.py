@@ -13,6 +13,7 @@ import pytest
 
 import flaxnoise
 from cases import KEY
+from every import every
 from scores import LIMIT, count
 
 SHAPE, MAPS = (1 << 10, 1 << 8), (64, 6, 5, 4, 64)
@@ -59,7 +60,7 @@ def test_alpha_dropout_has_keras_values_and_share(layers):
         assert count(int((y < 0).sum()), y.size, RATE) < LIMIT
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
+@every("rank", [1, 2, 3])
 def test_spatial_dropout_drops_keras_maps(rank: int, layers):
     x = jnp.ones((MAPS[0], *MAPS[1 : 1 + rank], MAPS[-1]))
     ours = np.asarray(getattr(flaxnoise, f"spatial_dropout_{rank}d")(KEY, x, RATE), np.float64)
@@ -72,7 +73,7 @@ def test_spatial_dropout_drops_keras_maps(rank: int, layers):
         np.testing.assert_allclose(np.unique(y), [0, 1 / (1 - RATE)], rtol=2.0**-24)
 
 
-@pytest.mark.parametrize(
+@every(
     ("name", "function", "noise_of"),
     [
         ("GaussianDropout", flaxnoise.gaussian_dropout, lambda y, x: y / x - 1),

@@ -10,13 +10,14 @@ import pytest
 import flaxnoise
 from cases import KEY, array
 from closeness import assert_same_bits, assert_within_ulps
+from every import every
 from flaxnoise import random, testing
 from flaxnoise.functional.block import hit_rate
 from scores import LIMIT
 
 FUNCTIONS = {1: flaxnoise.drop_block_1d, 2: flaxnoise.drop_block_2d, 3: flaxnoise.drop_block_3d}
 MAPS = {1: (17,), 2: (7, 9), 3: (5, 4, 6)}
-every_rank = pytest.mark.parametrize("space", FUNCTIONS)
+every_rank = every("space", FUNCTIONS)
 
 
 def reference(key, x, rate, sides):
@@ -86,7 +87,7 @@ def test_block_of_one_is_dropout():
     np.testing.assert_array_equal(y == 0, flaxnoise.dropout(KEY, x, 0.3) == 0)
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+@every("rate", [0.1, 0.5, 0.9])
 def test_mean_is_x_at_every_position_and_the_paper_s_scale_is_not(rate: float):
     draws = 20000
     x = jnp.ones((draws, 9, 1))
@@ -101,7 +102,7 @@ def test_mean_is_x_at_every_position_and_the_paper_s_scale_is_not(rate: float):
     assert kept[0] > kept[4]
 
 
-@pytest.mark.parametrize("exponent", [1.0, 0.2, 1 / 49])
+@every("exponent", [1.0, 0.2, 1 / 49])
 def test_gamma_is_a_probability_and_the_paper_s_to_first_order(exponent: float):
     rates = jnp.linspace(0, 1, 1001)
     gamma = np.asarray(hit_rate(rates, exponent))

@@ -9,11 +9,12 @@ from jax.test_util import check_grads
 import flaxnoise
 from cases import KEY, array
 from closeness import assert_same_bits
+from every import every
 from flaxnoise.functional.depth import rows_kept
 from scores import LIMIT, count
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5])
+@every("rate", [0.1, 0.5])
 def test_drop_path_drops_whole_rows_at_the_rate(rate: float):
     rows = 1 << 16
     y = np.asarray(flaxnoise.drop_path(KEY, jnp.ones((rows, 3)), rate))
@@ -44,7 +45,7 @@ def test_linear_rates_grow_from_0_to_the_rate():
         flaxnoise.linear_rates(1.3, 2)
 
 
-@pytest.mark.parametrize(
+@every(
     ("rows", "rate", "kept"),
     [
         (10, 0.0, 10),

@@ -9,6 +9,7 @@ import scipy.stats
 import flaxnoise
 from cases import KEY
 from closeness import assert_same_bits, assert_within_ulps
+from every import every
 from flaxnoise import random
 from flaxnoise.stream import variates
 from flaxnoise.stream.kinds import DOMAINS
@@ -29,7 +30,7 @@ def uniform_score(u: np.ndarray) -> float:
     return chi_square(np.histogram(u, CELLS, (0, 1))[0], 1 / CELLS)
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.3, 0.9])
+@every("rate", [0.05, 0.3, 0.9])
 def test_alpha_dropout_keeps_mean_0_and_variance_1(rate: float):
     y = np.asarray(flaxnoise.alpha_dropout(KEY, NORMALS, rate), np.float64)
     # Planted: dropout to 0, scaled to variance 1, has the right mean and variance, but a wrong
@@ -89,7 +90,7 @@ def test_laplace_reads_words_of_its_own_domain():
     assert_within_ulps(n, again, n, ulps=8)
 
 
-@pytest.mark.parametrize("function", [flaxnoise.uniform_noise, flaxnoise.multiplicative_uniform])
+@every("function", [flaxnoise.uniform_noise, flaxnoise.multiplicative_uniform])
 def test_uniform_noise_has_the_uniform_law(function):
     n = np.asarray(function(KEY, jnp.ones(DRAWS), 1.0), np.float64) - 1
     assert uniform_score((n + 1) / 2) < LIMIT
@@ -98,7 +99,7 @@ def test_uniform_noise_has_the_uniform_law(function):
     assert uniform_score((np.asarray(NORMALS) / np.sqrt(3) + 1) / 2) > LIMIT
 
 
-@pytest.mark.parametrize("rate", [2.0**-16, 0.1, 0.5, 1.0])
+@every("rate", [2.0**-16, 0.1, 0.5, 1.0])
 def test_half_of_what_is_replaced_is_low(rate: float):
     y = np.asarray(flaxnoise.salt_and_pepper_noise(KEY, jnp.full(DRAWS, 0.5), rate))
     assert set(np.unique(y)) <= {0.0, 0.5, 1.0}

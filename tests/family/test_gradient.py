@@ -11,6 +11,7 @@ import flaxnoise.linen
 import flaxnoise.nnx
 from cases import KEY, array
 from closeness import assert_same_bits, assert_within_ulps
+from every import every
 from flaxnoise import random, testing
 
 X, DY = array(5, 33), array(5, 33, seed=1)
@@ -30,8 +31,8 @@ def cotangent(f, x=X, dy=DY):
     return jax.vjp(f, x)[1](dy)[0]
 
 
-@pytest.mark.parametrize("name", FORWARD)
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@every("name", FORWARD)
+@every("dtype", [jnp.float32, jnp.bfloat16])
 def test_forward_is_x_itself(name: str, dtype: jnp.dtype):
     for x in (ODD.astype(dtype), jnp.asarray(1.5, dtype)):
         testing.assert_identity(FORWARD[name], x)
@@ -73,7 +74,7 @@ def test_tree_of_masks_stops_what_it_names():
     chex.assert_trees_all_equal(found[0], expected)
 
 
-@pytest.mark.parametrize("sign", [1, -1])
+@every("sign", [1, -1])
 def test_scale_and_reversal_scale_cotangents_and_tangents(sign: int):
     function = {1: flaxnoise.gradient_scale, -1: flaxnoise.gradient_reversal}[sign]
     f = lambda x: function(x, 0.3)  # noqa: E731

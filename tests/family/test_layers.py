@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import flaxnoise
 from cases import KEY, array
+from every import every
 from layer_table import Api, every_api
 from structured_cases import STRUCTURED
 
@@ -31,9 +31,7 @@ ROWS = [
     *((c.layer, c.function, array(*c.shape), {"rate": 0.3, **c.options}) for c in STRUCTURED),
     *EXTRA,
 ]
-every_row = pytest.mark.parametrize(
-    "row", ROWS, ids=lambda row: "-".join(map(str, (row[0], *row[3].values())))
-)
+every_row = every("row", ROWS, ids=lambda row: "-".join(map(str, (row[0], *row[3].values()))))
 
 
 LAYERS = {

@@ -11,6 +11,7 @@ import flaxnoise
 import flaxnoise.linen
 import flaxnoise.nnx
 from cases import KEY, array
+from every import every
 from flaxnoise import random
 
 X = array(3, 5, 33)
@@ -20,7 +21,7 @@ PARAMETERS = {
     "kernel_stddev": array(33, 7, seed=3),
     "bias_stddev": array(7, seed=4),
 }
-both_forms = pytest.mark.parametrize("factorised", [True, False])
+both_forms = every("factorised", [True, False])
 
 
 def noise(key, factorised):

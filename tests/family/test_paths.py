@@ -11,6 +11,7 @@ import pytest
 from flax import core, linen, nnx
 
 import flaxnoise
+from every import every
 
 
 @jax.tree_util.register_dataclass
@@ -61,7 +62,7 @@ TREES: dict[str, tuple[Any, set[str]]] = {
         for tree in (MODULE, STATE)
     },
 }
-every_tree = pytest.mark.parametrize(("tree", "paths"), TREES.values(), ids=TREES)
+every_tree = every(("tree", "paths"), TREES.values(), ids=TREES)
 
 
 def frozen(tree: Any, where: Callable[[str], bool]) -> list[bool]:

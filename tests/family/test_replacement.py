@@ -12,6 +12,7 @@ import flaxnoise
 import flaxnoise.linen
 import flaxnoise.nnx
 from cases import KEY, array
+from every import every
 
 X = array(2, 5, 12)
 RNGS = {"dropout": KEY}
@@ -121,7 +122,7 @@ def test_a_dropout_by_itself_is_replaced_and_keeps_its_stream():
 
 
 @pytest.mark.parametrize("api", [flaxnoise.linen, flaxnoise.nnx])
-@pytest.mark.parametrize("shared", [True, False])
+@every("shared", [True, False])
 def test_attention_drops_weights_as_the_function_does(api, shared: bool):
     query, key, value = (array(2, 5, 3, 4, seed=i) for i in range(3))
     options = {"dropout_rng": KEY, "broadcast_dropout": shared}

@@ -10,12 +10,13 @@ import pytest
 import flaxnoise
 from cases import KEY
 from closeness import assert_same_bits
+from every import every
 from flaxnoise import random
 
 IDS = jnp.asarray(np.random.default_rng(0).integers(0, 50, (33, 129)))
 
 
-@pytest.mark.parametrize("dtype", [jnp.int8, jnp.int32, jnp.uint32])
+@every("dtype", [jnp.int8, jnp.int32, jnp.uint32])
 def test_what_dropout_drops_becomes_the_mask_unless_protected(dtype):
     ids = IDS.astype(dtype)
     y = flaxnoise.token_dropout(KEY, ids, 0.3, mask_id=99, protected=(0, 7))
@@ -62,7 +63,7 @@ def test_mistakes_are_named():
         flaxnoise.token_dropout(KEY, IDS, 2, mask_id=0)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int32"])
+@every("dtype", ["uint8", "uint16", "uint32", "int32"])
 def test_protected_ids_that_the_dtype_does_not_have_protect_nothing(dtype: str):
     ids = jnp.full(100, jnp.iinfo(dtype).max, dtype)
     with jax.numpy_dtype_promotion("strict"):
@@ -74,7 +75,7 @@ def test_protected_ids_that_the_dtype_does_not_have_protect_nothing(dtype: str):
     assert (kept == 5).all()
 
 
-@pytest.mark.parametrize("x64", [False, True])
+@every("x64", [False, True])
 def test_integers_are_never_narrowed(x64: bool):
     """2^32 + 1 is not 1, whether it is given as a number, an array or an id."""
     huge = 2**32 + 1
@@ -95,7 +96,7 @@ def test_integers_are_never_narrowed(x64: bool):
             flaxnoise.token_dropout(KEY, np.array([1, huge]), 0.5, mask_id=0)
 
 
-@pytest.mark.parametrize("mask_id", [2**70, [2**64, 0]])
+@every("mask_id", [2**70, [2**64, 0]])
 def test_integers_of_more_than_64_bits_are_refused(mask_id: Any):
     with pytest.raises(ValueError, match="token_dropout: mask_id must fit into 64 bits, got"):
         flaxnoise.token_dropout(KEY, jnp.arange(2), 0.5, mask_id=mask_id)

@@ -12,11 +12,12 @@ import flaxnoise.linen
 import flaxnoise.nnx
 from cases import CASES, KEY, Case, array
 from closeness import FLOAT32_ULP, assert_same_bits, wide
+from every import every
 
 KEYS = jax.random.split(KEY, 4)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@every("case", CASES, ids=lambda case: case.name)
 def test_a_batch_of_keys_is_vmap_over_them(case: Case):
     xs = array(4, 33)
     y = flaxnoise.per_example(case.function)(KEYS, xs, *case.params)

@@ -12,6 +12,7 @@ import flaxnoise.linen
 import flaxnoise.nnx
 from cases import KEY, array
 from closeness import assert_same_bits, assert_within_ulps
+from every import every
 from flaxnoise import random, testing
 from scores import LIMIT, count
 
@@ -59,7 +60,7 @@ def exact_kl(log_alpha):
     return value - log_alpha / 2
 
 
-@pytest.mark.parametrize("log_alpha", [-4.0, -1.0, 0.0, 2.0])
+@every("log_alpha", [-4.0, -1.0, 0.0, 2.0])
 def test_kl_is_the_integral_to_the_approximation_s_accuracy(log_alpha: float):
     """The formula is a fit (Molchanov et al.); a difference to a large α cancels its constant."""
     found = flaxnoise.variational_dropout_kl(log_alpha) - flaxnoise.variational_dropout_kl(12.0)
@@ -86,8 +87,8 @@ def test_concrete_dropout_drops_at_the_rate():
     assert count(dropped, draws, RATE * 1.05) > LIMIT
 
 
-@pytest.mark.parametrize("logit", [-jnp.inf, -1e3, 1e3, jnp.inf])
-@pytest.mark.parametrize("temperature", [1e-9, 0.1, 10.0])
+@every("logit", [-jnp.inf, -1e3, 1e3, jnp.inf])
+@every("temperature", [1e-9, 0.1, 10.0])
 def test_concrete_dropout_is_finite_everywhere(logit: float, temperature: float):
     def loss(x, logit, temperature):
         return flaxnoise.concrete_dropout(KEY, x, logit, temperature=temperature).sum()
@@ -116,7 +117,7 @@ def test_neither_keeps_noise():
     testing.assert_no_noise_residuals(flaxnoise.concrete_dropout, KEY, X, -1.0)
 
 
-@pytest.mark.parametrize("function", [flaxnoise.variational_dropout, flaxnoise.concrete_dropout])
+@every("function", [flaxnoise.variational_dropout, flaxnoise.concrete_dropout])
 def test_transforms(function):
     keys, xs = jax.random.split(KEY, 3), array(3, 5, 33)
     loop = jnp.stack([function(key, x, -1.0) for key, x in zip(keys, xs, strict=True)])

@@ -11,6 +11,7 @@ import flaxnoise
 import flaxnoise.linen
 import flaxnoise.nnx
 from cases import KEY, array
+from every import every
 
 X = array(5, 33)
 IDS = jnp.array([[1, 2, 3, 1]])
@@ -27,7 +28,7 @@ def wrapped_linen(layer, noise, x, parameter="kernel"):
     return wrapper, wrapper.init(KEY, x, deterministic=True)
 
 
-@pytest.mark.parametrize("name", NOISES)
+@every("name", NOISES)
 def test_linen_dense_and_conv_run_with_a_noisy_kernel(name: str):
     function, value = NOISES[name]
     for layer, x in (
@@ -46,7 +47,7 @@ def test_linen_dense_and_conv_run_with_a_noisy_kernel(name: str):
         assert not np.array_equal(streamed, calm)
 
 
-@pytest.mark.parametrize("name", NOISES)
+@every("name", NOISES)
 def test_nnx_linear_and_conv_run_with_a_noisy_kernel(name: str):
     function, value = NOISES[name]
     for layer, x in (

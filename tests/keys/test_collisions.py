@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from every import every
 from flaxnoise import random
 
 KEY = random.key(5)
@@ -56,7 +57,7 @@ def test_none_of_seven_million_derivations_repeats_another(families: list[NDArra
     assert repeated(np.concatenate(families)) == 0
 
 
-@pytest.mark.parametrize("difference", [0, DOMAIN_BYTE], ids=["equal", "in the domain's byte"])
+@every("difference", [0, DOMAIN_BYTE], ids=["equal", "in the domain's byte"])
 def test_children_that_two_derivations_share_are_seen(
     families: list[NDArray[np.uint32]], difference: np.uint32
 ):

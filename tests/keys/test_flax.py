@@ -9,6 +9,7 @@ from flax import linen, nnx
 import flaxnoise
 import flaxnoise.linen
 import flaxnoise.nnx
+from every import every
 from flaxnoise import random
 from flaxnoise.backends import cpu
 from meshes import available, bits_equal
@@ -131,7 +132,7 @@ def test_a_whole_model_draws_on_the_kernel():
     assert "threefry" not in text.lower(KEY).as_text()
 
 
-@pytest.mark.parametrize("word", range(4))
+@every("word", range(4))
 def test_each_word_of_a_key_matters_to_our_functions(word: int):
     words = jax.random.key_data(KEY)
     other = jax.random.wrap_key_data(words.at[word].add(1), impl=random.IMPL)

@@ -11,6 +11,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 import scores
+from every import every
 from flaxnoise import random
 from scores import LIMIT
 
@@ -128,7 +129,7 @@ def kolmogorov(sample: NDArray, law: scipy.stats.rv_continuous) -> float:
     return np.sqrt(sample.size) * scipy.stats.kstest(sample, law.cdf).statistic
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@every("name", CONTINUOUS)
 def test_a_continuous_distribution_has_its_law(name: str):
     draw, law = CONTINUOUS[name]
     sample = drawn(name, draw).astype(np.float64)
@@ -139,7 +140,7 @@ def test_a_continuous_distribution_has_its_law(name: str):
     assert kolmogorov(shifted, law) > LIMIT_KOLMOGOROV
 
 
-@pytest.mark.parametrize("name", DISCRETE)
+@every("name", DISCRETE)
 def test_a_discrete_distribution_has_its_law(name: str):
     draw, probabilities = DISCRETE[name]
     sample = drawn(name, draw).astype(np.int64)
@@ -153,7 +154,7 @@ def test_a_discrete_distribution_has_its_law(name: str):
     assert scores.chi_square(shifted, probabilities) > LIMIT
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+@every("dtype", ["bfloat16", "float16", "float64"])
 def test_uniforms_of_other_dtypes_have_the_steps_of_their_mantissa(dtype: str):
     with jax.enable_x64(dtype == "float64"):
         sample = np.asarray(jax.random.uniform(KEY, SIZE, dtype)).astype(np.float64)

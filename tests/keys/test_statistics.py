@@ -5,12 +5,12 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 import key_reference
 import reference
 import scores
+from every import every
 from flaxnoise import random
 from scores import LIMIT
 
@@ -78,7 +78,7 @@ def words_of(family: str) -> NDArray[np.uint32]:
     return np.asarray(draw(FAMILIES[family]()))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@every("family", FAMILIES)
 def test_words_of_related_keys_are_independent(family: str):
     words = words_of(family)
     assert family_score(standardised(words)) < LIMIT
@@ -115,7 +115,7 @@ def key_score(words: NDArray[np.uint32]) -> float:
     return max(byte_score(words), scores.lag_correlations(standardised(words).ravel()))
 
 
-@pytest.mark.parametrize("way", ["seeds", "split", "fold_in"])
+@every("way", ["seeds", "split", "fold_in"])
 def test_the_words_of_consecutive_children_are_random(way: str):
     assert key_score(children(way)) < LIMIT
 
@@ -136,7 +136,7 @@ def correlation_with_parent(words: NDArray[np.uint32]) -> float:
     return scores.lag_correlations(standardised(parent), standardised(words).ravel())
 
 
-@pytest.mark.parametrize("way", ["split", "fold_in"])
+@every("way", ["split", "fold_in"])
 def test_the_words_of_children_and_their_own_are_none_of_the_parent(way: str):
     assert correlation_with_parent(words_of(way)) < LIMIT
     assert correlation_with_parent(children(way)) < LIMIT
@@ -160,13 +160,13 @@ def flips(way: str) -> NDArray[np.int64]:
     return np.unpackbits(changed.view(np.uint8), axis=-1).sum(axis=(0, 1))
 
 
-@pytest.mark.parametrize("way", ["seeds", "fold_in"])
+@every("way", ["seeds", "fold_in"])
 def test_one_bit_of_the_number_changes_half_of_the_key(way: str):
     draws = 512 * 31
     assert scores.largest_sum(flips(way) - draws / 2, draws / 4) < LIMIT
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint64"])
+@every("dtype", ["uint8", "uint16", "uint64"])
 def test_elements_of_other_widths_are_uniform_and_independent(dtype: str):
     with jax.enable_x64(dtype == "uint64"):
         drawn = np.asarray(jax.random.bits(KEY, (1023, 1027), dtype)).ravel()
@@ -174,7 +174,7 @@ def test_elements_of_other_widths_are_uniform_and_independent(dtype: str):
     assert scores.lag_correlations(standardised(drawn)) < LIMIT
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint64"])
+@every("dtype", ["uint8", "uint16", "uint64"])
 def test_elements_that_share_bits_are_seen(dtype: str):
     """Planted: two neighbours use the same bits of a word."""
     with jax.enable_x64(dtype == "uint64"):

@@ -9,6 +9,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import flaxnoise
+from every import every
 from flaxnoise import random
 from flaxnoise.backends import cpu
 from meshes import available, bits_equal, both_kinds, mesh, put
@@ -204,7 +205,7 @@ def test_an_exported_program_takes_the_words(expected: Tree):
     assert_same(again.call(words), expected)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
+@every("dtype", ["uint8", "uint16", "uint32"])
 def test_a_shape_that_is_not_known_when_exported(dtype: str):
     def draw(words: jax.Array, x: jax.Array) -> jax.Array:
         key = jax.random.wrap_key_data(words, impl=random.IMPL)

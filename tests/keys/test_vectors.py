@@ -12,11 +12,12 @@ import pytest
 
 import key_reference
 import reference
+from every import every
 from flaxnoise import random
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 PINNED = json.loads((VECTORS / "keys.json").read_text())
-every_seed = pytest.mark.parametrize("pinned", PINNED, ids=lambda pinned: str(pinned["seed"]))
+every_seed = every("pinned", PINNED, ids=lambda pinned: str(pinned["seed"]))
 KEY = random.key(31)
 WORDS = reference.key_words(KEY)
 
@@ -48,7 +49,7 @@ def test_keys_and_their_children_are_the_pinned_ones(pinned: dict[str, Any]):
 
 
 @every_seed
-@pytest.mark.parametrize("bit_width", [8, 16, 32, 64])
+@every("bit_width", [8, 16, 32, 64])
 def test_bits_of_every_width_are_the_pinned_ones(pinned: dict[str, Any], bit_width: int):
     expected = words(pinned["bits"][str(bit_width)])
     key = random.key(pinned["seed"])
@@ -57,8 +58,8 @@ def test_bits_of_every_width_are_the_pinned_ones(pinned: dict[str, Any], bit_wid
     assert drawn.tolist() == expected
 
 
-@pytest.mark.parametrize("bit_width", [8, 16, 32, 64])
-@pytest.mark.parametrize("shape", [(), (1,), (7,), (0, 4), (33, 129), (3, 5, 64), (1027,)])
+@every("bit_width", [8, 16, 32, 64])
+@every("shape", [(), (1,), (7,), (0, 4), (33, 129), (3, 5, 64), (1027,)])
 def test_an_element_of_a_shape_is_that_of_its_linear_index(shape, bit_width: int):
     expected = key_reference.bits(WORDS, bit_width, int(np.prod(shape))).reshape(shape)
     with jax.enable_x64(bit_width == 64):
@@ -79,13 +80,13 @@ def test_a_child_does_not_depend_on_how_many_there_are():
         np.testing.assert_array_equal(children, many[: len(children)])
 
 
-@pytest.mark.parametrize("number", [0, 2**32 - 1, jnp.int8(-3), np.uint32(2**31)])
+@every("number", [0, 2**32 - 1, jnp.int8(-3), np.uint32(2**31)])
 def test_data_is_folded_in_as_32_bits(number):
     folded = data(jax.random.fold_in(KEY, number))
     np.testing.assert_array_equal(folded, key_reference.fold_in(WORDS, int(number) % 2**32))
 
 
-@pytest.mark.parametrize(
+@every(
     ("seed", "same"),
     [
         (jnp.int32(-1), -1),
@@ -99,7 +100,7 @@ def test_a_seed_counts_as_its_value_in_64_bits(seed, same: int):
     np.testing.assert_array_equal(data(random.key(seed)), key_reference.of_seed(same))
 
 
-@pytest.mark.parametrize("x64", [False, True])
+@every("x64", [False, True])
 def test_a_seed_gives_one_key_in_and_out_of_64_bit_mode(x64: bool):
     with jax.enable_x64(x64):
         for seed in (-1, 2**40 + 5):
@@ -110,7 +111,7 @@ def test_a_seed_gives_one_key_in_and_out_of_64_bit_mode(x64: bool):
         np.testing.assert_array_equal(data(by_jax), key_reference.of_seed(-1))
 
 
-@pytest.mark.parametrize(
+@every(
     ("seed", "error", "text"),
     [
         (1.5, TypeError, "key: seed must be an integer, got 1.5."),

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import reference
+from every import every
 from flaxnoise.stream.index import half_address, word_address
 from flaxnoise.stream.kinds import KINDS
 from flaxnoise.stream.noise import draw
@@ -40,14 +40,14 @@ def test_elements_512_apart_share_a_word():
     assert upper.tolist() == [i % 1024 >= 512 for i in INDICES]
 
 
-@pytest.mark.parametrize("address", [word_address, half_address])
+@every("address", [word_address, half_address])
 def test_indices_below_2_32_need_no_upper_word(address):
     low, high = halves([i for i in INDICES if i < 2**32])
     for short, long in zip(address(low, None), address(low, high), strict=True):
         np.testing.assert_array_equal(np.broadcast_to(short, long.shape), long)
 
 
-@pytest.mark.parametrize("kind", ["bits", "uniform", "unit_uniform", "keep"])
+@every("kind", ["bits", "uniform", "unit_uniform", "keep"])
 def test_noise_of_any_64_bit_index_is_the_references(kind):
     key = tuple(np.uint32(word) for word in KEY)
     rate = 0.3

@@ -5,11 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 import reference
 import scores
+from every import every
 from flaxnoise import random
 from scores import LIMIT
 
@@ -29,7 +29,7 @@ def key_used_as_offset(noise: NDArray) -> NDArray:
     return np.roll(noise, -1)
 
 
-@pytest.mark.parametrize(
+@every(
     ("first", "second"),
     [
         (jax.random.fold_in(KEY, 0), jax.random.fold_in(KEY, 1)),

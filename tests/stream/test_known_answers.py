@@ -4,9 +4,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import pytest
 
 import reference
+from every import every
 from flaxnoise.stream.philox import philox4x32
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "philox_kat.txt"
@@ -14,14 +14,14 @@ ROWS = [line.split() for line in VECTORS.read_text().splitlines() if not line.st
 ANSWERS = [[int(word, 16) for word in row] for row in ROWS]
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
+@every("answer", ANSWERS)
 def test_reference_gives_the_published_words(answer):
     counter, key, words = answer[:4], answer[4:6], answer[6:]
     assert [int(word) for word in reference.philox4x32(tuple(counter), (key[0], key[1]))] == words
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
-@pytest.mark.parametrize("jit", [False, True])
+@every("answer", ANSWERS)
+@every("jit", [False, True])
 def test_library_gives_the_published_words(answer, jit):
     words = np.array(answer, np.uint32)
     with jax.enable_x64(True):

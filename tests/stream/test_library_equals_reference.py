@@ -5,9 +5,9 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import reference
+from every import every
 from flaxnoise import random
 
 SHAPES = [(), (1,), (7,), (1023,), (1024,), (1025,), (33, 129), (3, 0, 5)]
@@ -38,7 +38,7 @@ def ulps(actual: jax.Array, exact: np.ndarray) -> float:
     return float(np.max(np.abs(np.asarray(actual, np.float64) - exact) / spacing, initial=0))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@every("shape", SHAPES)
 def test_every_kind_is_equal_on_every_shape(shape):
     bits, uniform = random.bits(KEY, shape), random.uniform(KEY, shape)
     assert (bits.dtype, uniform.dtype) == (jnp.uint32, jnp.float32)
@@ -53,13 +53,13 @@ def test_every_kind_is_equal_on_every_shape(shape):
         np.testing.assert_array_equal(mask, expected("keep", KEY, shape, rate))
 
 
-@pytest.mark.parametrize("rate", RATES)
+@every("rate", RATES)
 def test_masks_of_static_rates_are_equal(rate):
     mask = random.keep_mask(KEY, (33, 129), rate)
     np.testing.assert_array_equal(mask, expected("keep", KEY, (33, 129), rate))
 
 
-@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+@every("key", KEYS.values(), ids=KEYS)
 def test_every_kind_of_key_is_used_whole(key):
     shape = (11, 97)
     np.testing.assert_array_equal(random.bits(key, shape), expected("bits", key, shape))
@@ -70,10 +70,8 @@ def test_every_kind_of_key_is_used_whole(key):
         assert ulps(getattr(random, kind)(key, shape), expected(kind, key, shape)) <= 4
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-@pytest.mark.parametrize(
-    ("draw", "kind"), [(random.normal, "normal"), (random.uniform, "unit_uniform")]
-)
+@every("dtype", [jnp.bfloat16, jnp.float16])
+@every(("draw", "kind"), [(random.normal, "normal"), (random.uniform, "unit_uniform")])
 def test_narrow_dtypes_round_the_same_noise_once(dtype, draw, kind):
     shape = (33, 129)
     exact = expected(kind, KEY, shape).astype(np.float64)

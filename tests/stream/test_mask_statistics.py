@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 import scores
+from every import every
 from flaxnoise import random
 from scores import LIMIT
 
@@ -38,7 +38,7 @@ def drop_count(kept: NDArray[np.bool_], rate: float) -> float:
     return scores.count(int((~kept).sum()), kept.size, float(random.realised_rate(rate)))
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9, 2**-16, 1 - 2**-16, 2**-18])
+@every("rate", [0.1, 0.5, 0.9, 2**-16, 1 - 2**-16, 2**-18])
 def test_as_many_elements_are_dropped_as_the_realised_rate_says(rate):
     assert drop_count(mask(1 << 24, rate), rate) < LIMIT
 
@@ -58,7 +58,7 @@ def block_patterns(kept: NDArray[np.bool_], rate: float) -> float:
     return scores.chi_square(np.bincount(np.packbits(lanes), minlength=256), probabilities)
 
 
-@pytest.mark.parametrize("rate", [0.5, 0.3])
+@every("rate", [0.5, 0.3])
 def test_the_eight_elements_of_a_block_are_independent(rate):
     assert block_patterns(mask(1 << 22, rate), rate) < LIMIT
 
@@ -89,7 +89,7 @@ def test_a_wrapped_counter_is_seen_between_rows():
     assert scores.row_correlations(standardised(wrapped(mask(ROWS, 0.3)), 0.3)) > LIMIT
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5])
+@every("rate", [0.1, 0.5])
 def test_a_mask_is_not_correlated_with_itself_at_any_lag(rate):
     assert scores.lag_correlations(standardised(mask(1 << 22, rate), rate)) < LIMIT
 

@@ -5,11 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import scipy.special
 from numpy.typing import NDArray
 
 import scores
+from every import every
 from flaxnoise import random
 from scores import LIMIT
 
@@ -76,7 +76,7 @@ def test_tails_have_the_right_weight():
     assert tails(normals()) < LIMIT
 
 
-@pytest.mark.parametrize("end", [3.4, 4.4])
+@every("end", [3.4, 4.4])
 def test_clipped_tails_are_seen(end):
     assert tails(np.clip(normals(), -end, end)) > LIMIT
 
@@ -112,7 +112,7 @@ def test_the_four_normals_of_a_block_are_independent():
     assert max(pair_products(blocks[:, [i, j]]) for i in range(4) for j in range(i)) < LIMIT
 
 
-@pytest.mark.parametrize("statistic", [pair_products, angles, radii])
+@every("statistic", [pair_products, angles, radii])
 def test_one_cosine_for_both_normals_is_seen(statistic):
     """Planted: r·cos θ twice, the second time with a sign of its own."""
     first = normals()[: 1 << 21]

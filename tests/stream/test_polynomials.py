@@ -4,15 +4,15 @@ import runpy
 from pathlib import Path
 
 import numpy as np
-import pytest
 
+from every import every
 from flaxnoise.stream import variates
 
 FITS = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "fit_polynomials.py"))
 TABLE = {name: getattr(variates, name) for name in FITS["DEGREES"]}
 
 
-@pytest.mark.parametrize("name", TABLE)
+@every("name", TABLE)
 def test_constants_are_float32_of_the_lowest_degree_that_is_enough(name):
     assert np.float32(TABLE[name]).tolist() == list(TABLE[name])
     assert len(TABLE[name]) == FITS["DEGREES"][name] + 1
@@ -23,6 +23,6 @@ def test_constants_are_a_minimax_fit():
     assert FITS["polynomial_difference"](FITS["fit_all"](), TABLE) < 2.0**-26
 
 
-@pytest.mark.parametrize("multiply_add", ["rounded", "fused"])
+@every("multiply_add", ["rounded", "fused"])
 def test_worst_radius_times_worst_direction_is_accurate(multiply_add):
     assert FITS["worst_normal"](TABLE, FITS[multiply_add], stride=64) < FITS["LIMIT"]

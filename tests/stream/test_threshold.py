@@ -2,9 +2,9 @@
 
 import jax
 import numpy as np
-import pytest
 
 import reference
+from every import every
 from flaxnoise import random
 from flaxnoise.stream.threshold import threshold
 
@@ -30,12 +30,12 @@ def test_threshold_is_the_exact_one_for_every_size_of_rate():
     assert np.asarray(threshold(rates)).tolist() == expected
 
 
-@pytest.mark.parametrize("rate", RATES)
+@every("rate", RATES)
 def test_traced_rate_has_the_threshold_of_a_static_one(rate):
     assert int(jax.jit(threshold)(rate)) == int(threshold(rate)) == reference.threshold(rate)
 
 
-@pytest.mark.parametrize("rate", RATES)
+@every("rate", RATES)
 def test_realised_rate_is_the_threshold_in_float32(rate):
     expected = np.float32(reference.threshold(rate) / 2**31)
     assert np.float32(random.realised_rate(rate)) == expected
@@ -55,6 +55,6 @@ def test_only_rate_0_keeps_all_and_only_rate_1_drops_all():
     np.testing.assert_array_equal(thresholds == 1 << 31, rates == 1)
 
 
-@pytest.mark.parametrize(("rate", "counted_as"), [(-0.5, 0), (1.5, 1 << 31), (np.nan, 1 << 31)])
+@every(("rate", "counted_as"), [(-0.5, 0), (1.5, 1 << 31), (np.nan, 1 << 31)])
 def test_unchecked_rates_count_as_the_nearest_end(rate, counted_as):
     assert int(jax.jit(threshold)(rate)) == counted_as

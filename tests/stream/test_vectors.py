@@ -7,15 +7,15 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
+from every import every
 from flaxnoise.stream.kinds import KINDS
 from flaxnoise.stream.noise import draw
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 PINNED = json.loads((VECTORS / "stream.json").read_text())
 INDICES = np.array([int(i) for i in PINNED["indices"].split()], np.uint64)
-STREAMS = pytest.mark.parametrize("stream", PINNED["streams"], ids=lambda stream: stream["key"])
+STREAMS = every("stream", PINNED["streams"], ids=lambda stream: stream["key"])
 
 
 def words(text: str) -> np.ndarray:
@@ -39,20 +39,20 @@ def test_reference_still_gives_the_pinned_noise():
 
 
 @STREAMS
-@pytest.mark.parametrize("kind", ["bits", "uniform", "unit_uniform"])
+@every("kind", ["bits", "uniform", "unit_uniform"])
 def test_words_and_uniforms_are_the_pinned_ones(kind, stream):
     assert drawn(kind, stream).view(np.uint32).tolist() == words(stream[kind]).tolist()
 
 
 @STREAMS
-@pytest.mark.parametrize("threshold", [1 << 30, 6554 << 15, 12345, (1 << 31) - 12345])
+@every("threshold", [1 << 30, 6554 << 15, 12345, (1 << 31) - 12345])
 def test_masks_are_the_pinned_ones(stream, threshold):
     expected = words(stream["halves"]) >> 1 >= threshold
     assert drawn("keep", stream, threshold).tolist() == expected.tolist()
 
 
 @STREAMS
-@pytest.mark.parametrize("kind", ["normal", "laplace"])
+@every("kind", ["normal", "laplace"])
 def test_what_has_a_logarithm_is_the_pinned_one_within_four_ulp(kind, stream):
     exact = words(stream[kind]).view(np.float32)
     # The pinned value is itself rounded by up to half an ulp.
