@@ -8,14 +8,15 @@ from jax.sharding import PartitionSpec
 
 import flaxnoise
 from attention_cases import KEY, normal
+from every import every
 from flaxnoise.functional.attention import batched_attention
 
 # Sums of at most 8 products of numbers below 16, in different order.
 SUMS = 8 * 16 * 2.0**-24
 
 
-@pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize(
+@every("shared", [True, False])
+@every(
     ("batch", "bias", "mask"),
     [
         ((), (5, 7), (3, 5, 7)),

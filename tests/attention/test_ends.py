@@ -5,10 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import flaxnoise
 from attention_cases import KEY, normal
+from every import every
 
 Q, K, V = normal(2, 9, 4, 8), normal(2, 11, 2, 8, seed=1), normal(2, 11, 2, 6, seed=2)
 BLOCKS = {"block_sizes": (4, 8)}
@@ -29,7 +29,7 @@ def at_static_rate(rate: float, key=KEY):
     return y, *pull(jnp.ones_like(y))
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+@every("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_rate_1_is_zero_with_zero_gradients(dtype):
     arrays = [x.astype(dtype) for x in (Q, K, V)]
     for result in at_rate(jnp.float32(1), *arrays):
@@ -80,7 +80,7 @@ BLIND = {
 }
 
 
-@pytest.mark.parametrize(("how", "rate"), [*((how, 0.3) for how in BLIND), ("mask", 0.0)])
+@every(("how", "rate"), [*((how, 0.3) for how in BLIND), ("mask", 0.0)])
 def test_a_row_that_sees_no_key_is_zero_without_gradient(how: str, rate: float):
     def function(q, k, v):
         return flaxnoise.dot_product_attention(
@@ -118,7 +118,7 @@ def test_lengths_of_0_and_windows_that_reach_no_key():
     assert np.all(np.abs(late[0, :13]).sum((1, 2)) > 0)
 
 
-@pytest.mark.parametrize("sizes", [(2, 0, 5, 2), (2, 5, 0, 2), (0, 5, 5, 2), (1, 1, 1, 1)], ids=str)
+@every("sizes", [(2, 0, 5, 2), (2, 5, 0, 2), (0, 5, 5, 2), (1, 1, 1, 1)], ids=str)
 def test_sizes_of_0_and_1(sizes):
     b, t, s, n = sizes
     q, k, v = normal(b, t, n, 4), normal(b, s, n, 4), normal(b, s, n, 3)
@@ -147,7 +147,7 @@ def with_bias(scale: float, bias: jax.Array):
     return y, *pull(jnp.cos(y))
 
 
-@pytest.mark.parametrize("shared", [100.0, -1e9, 1e9, -1e29])
+@every("shared", [100.0, -1e9, 1e9, -1e29])
 def test_a_bias_that_all_keys_share_changes_neither_results_nor_gradients(shared: float):
     # At scale 0, so that no score is rounded. 100 is beyond the logarithm of the largest float32.
     plain = with_bias(0.0, jnp.zeros((11,)))
@@ -159,7 +159,7 @@ def test_infinite_scores_are_seen_as_nan():
     assert np.isnan(flaxnoise.dot_product_attention(KEY, Q * jnp.nan, K, V, 0.3)).all()
 
 
-@pytest.mark.parametrize("size", [2**31 - 1, 2**31, 2**70])
+@every("size", [2**31 - 1, 2**31, 2**70])
 def test_a_window_larger_than_any_sequence_is_none(size: int):
     expected = flaxnoise.dot_product_attention(KEY, Q, K, V, 0.3)
     y = flaxnoise.dot_product_attention(KEY, Q, K, V, 0.3, local_window_size=size)

@@ -9,6 +9,7 @@ import pytest
 
 import flaxnoise
 from attention_cases import KEY, normal
+from every import every
 
 Q, K = normal(2, 9, 4, 8), normal(2, 11, 2, 8)
 
@@ -87,7 +88,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("name", MISTAKES)
+@every("name", MISTAKES)
 def test_mistakes_are_named(name: str):
     given, error, text = MISTAKES[name]
     arguments = {"key": KEY, "query": Q, "keys": K, "values": K, "rate": 0.1, **given}

@@ -12,6 +12,7 @@ import pytest
 import flaxnoise
 import reference
 from attention_cases import KEY
+from every import every
 from meshes import available
 
 P = jax.sharding.PartitionSpec
@@ -40,7 +41,7 @@ def weights(key, sizes, rate, **options) -> tuple[jax.Array, jax.Array]:
 
 
 @pytest.mark.parametrize("backend", ["cpu", "xla"])
-@pytest.mark.parametrize(
+@every(
     ("sizes", "blocks"),
     [
         ((2, 33, 45, 4, 2), (16, 20)),
@@ -71,7 +72,7 @@ def test_shared_mask():
         np.testing.assert_array_equal(own != 0, jnp.broadcast_to(expected, own.shape))
 
 
-@pytest.mark.parametrize("rate", [2.0**-14, 0.9, 1 - 2.0**-14])
+@every("rate", [2.0**-14, 0.9, 1 - 2.0**-14])
 def test_mask_of_rare_rates(rate: float):
     """Rates whose thresholds depend on the low bits; all zeros is right if nothing is kept."""
     sizes = (1, 130, 700, 1, 1)
@@ -83,7 +84,7 @@ def test_mask_of_rare_rates(rate: float):
 
 
 @pytest.mark.parametrize("backend", ["cpu", "xla"])
-@pytest.mark.parametrize("s", [12, 10])
+@every("s", [12, 10])
 def test_mask_beyond_2_to_32(backend: str, s: int):
     """A shard of keys late in a long sequence: 64-bit indices, aligned and not."""
     shards, index, b, t, n = 1 << 27, (1 << 27) - 3, 1, 5, 2

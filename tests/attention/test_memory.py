@@ -6,10 +6,10 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import flaxnoise
 from attention_cases import KEY, normal
+from every import every
 
 LENGTH = 8192
 Q = jax.ShapeDtypeStruct((1, LENGTH, 2, 16), jnp.float32)
@@ -49,8 +49,8 @@ def gradient(attention):
     )(q, k, v)
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.3])
-@pytest.mark.parametrize("name", OPTIONS)
+@every("rate", [0.0, 0.3])
+@every("name", OPTIONS)
 def test_no_array_of_queries_by_keys(name: str, rate: float):
     def attention(q, k, v):
         return flaxnoise.dot_product_attention(KEY, q, k, v, rate, **OPTIONS[name])
@@ -79,7 +79,7 @@ def test_what_a_gradient_saves():
     assert max(x.size for x in saved) <= k.size
 
 
-@pytest.mark.parametrize(
+@every(
     ("options", "rows", "unseen"),
     [
         ({"is_causal": True}, slice(0, 16), slice(16, 64)),

@@ -9,6 +9,7 @@ from jax.sharding import PartitionSpec
 
 import flaxnoise
 from attention_cases import KEY, normal
+from every import every
 from meshes import AUTO, EXPLICIT, Program, both_kinds, mesh, put
 
 P = PartitionSpec
@@ -43,7 +44,7 @@ def assert_expected(results, tolerance=SUMS):
         )
 
 
-@pytest.mark.parametrize("spec", [("a", None, "b"), (("a", "b"),), (None, None, "b")], ids=str)
+@every("spec", [("a", None, "b"), (("a", "b"),), (None, None, "b")], ids=str)
 @both_kinds
 def test_batch_and_heads_without_communication(kind, spec):
     """The dropout mask begins at the start of the shard."""
@@ -71,7 +72,7 @@ def test_queries_sharded_along_the_sequence(kind):
         assert not program.collectives
 
 
-@pytest.mark.parametrize("heads", [1, 2])
+@every("heads", [1, 2])
 def test_heads_of_keys_that_do_not_divide_over_the_devices(heads: int):
     where = mesh(EXPLICIT, a=2, b=4)
     k, v = K[:, :, :heads], V[:, :, :heads]
@@ -80,8 +81,8 @@ def test_heads_of_keys_that_do_not_divide_over_the_devices(heads: int):
     np.testing.assert_allclose(jax.device_get(y), attention(Q, k, v), rtol=0, atol=SUMS)
 
 
-@pytest.mark.parametrize("check_vma", [True, False])
-@pytest.mark.parametrize("shared", [True, False])
+@every("check_vma", [True, False])
+@every("shared", [True, False])
 def test_local_shard_gives_each_device_its_part_of_the_mask(check_vma: bool, shared: bool):
     where, spec = mesh(AUTO, a=2, b=4), P("a", None, "b")
     options = {"broadcast_dropout": shared, "key_value_seq_lengths": None}

@@ -6,10 +6,10 @@ Tolerances: both are sums of at most 20 products of numbers below 16, in differe
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import flaxnoise
 from attention_cases import KEY, normal
+from every import every
 
 Q, K, V = normal(2, 9, 4, 8), normal(2, 11, 2, 8, seed=1), normal(2, 11, 2, 6, seed=2)
 BIAS = normal(4, 9, 11, seed=3)
@@ -57,7 +57,7 @@ def test_forward_and_reverse_mode_agree():
     assert abs(float((tangent * dy).sum()) - along) <= 432 * SUMS
 
 
-@pytest.mark.parametrize("order", ["forward_over_reverse", "reverse_over_reverse"])
+@every("order", ["forward_over_reverse", "reverse_over_reverse"])
 def test_product_with_the_hessian(order: str):
     def product(function):
         gradient = jax.grad(loss(function), argnums=(0, 1, 2, 3))
@@ -93,7 +93,7 @@ RATES = jnp.asarray([0.0, 0.3, 1.0])
 QS = normal(3, *Q.shape, seed=20)
 
 
-@pytest.mark.parametrize(
+@every(
     ("in_axes", "arguments"),
     [
         ((None, None, None, None, 0), (*ARRAYS, KEYS)),
@@ -183,7 +183,7 @@ def test_in_64_bits():
         assert a[0].dtype == jnp.float64
 
 
-@pytest.mark.parametrize("platforms", [("cpu",), ("cpu", "cuda", "tpu")], ids=["cpu", "several"])
+@every("platforms", [("cpu",), ("cpu", "cuda", "tpu")], ids=["cpu", "several"])
 def test_export_with_a_symbolic_batch(platforms):
     q, k, v = Q, jnp.repeat(K, 2, 2), jnp.repeat(V, 2, 2)
     (batch,) = jax.export.symbolic_shape("batch")

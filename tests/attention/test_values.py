@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from attention_cases import KEY, Attention, normal
+from every import every
 
 BF16, F16 = jnp.bfloat16, jnp.float16
 # Segments and sequences end inside tiles; no length is a multiple of a block.
@@ -61,7 +61,7 @@ def with_gradients(function, cotangents, *arrays):
     return y, lse, *pull((dy.astype(y.dtype), jnp.where(jnp.isinf(lse), 0, dlse.astype(lse.dtype))))
 
 
-@pytest.mark.parametrize("name", CASES)
+@every("name", CASES)
 def test_values_and_gradients(name: str):
     """Tolerances allow sums in any order.
 

@@ -8,6 +8,7 @@ import pytest
 
 from bench import attention, plot, results
 from bench.measure import Setting, WrongError
+from every import every
 
 SETTING = Setting((1, 512, attention.HEADS, attention.SIZE), direction="gradient")
 
@@ -41,7 +42,7 @@ def test_right_results_pass():
     attention.check(attention.WITH, SETTING, rows_of(MASKS[0], attention.RATE)[:1], None)
 
 
-@pytest.mark.parametrize(
+@every(
     ("given", "rate", "known", "text"),
     [
         (MASKS[1], attention.RATE, MASKS[0], "y is off"),  # another mask

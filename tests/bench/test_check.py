@@ -9,6 +9,7 @@ from bench import check, contenders
 from bench.expectations import EXPECTATIONS, FACTOR, OF_MAPS, RATE, STDDEV, WITHOUT_GRADIENT
 from bench.measure import Contender, Program, Row, Setting, WrongError, measure
 from bench.programs import jax_contender
+from every import every
 
 FLAT, MAPS = Setting((33, 129, 16)), Setting((32, 9, 11, 64))
 RNG = np.random.default_rng(5)
@@ -17,7 +18,7 @@ KEEP = RNG.random(X.shape) >= RATE
 NORMAL = RNG.standard_normal(X.shape)
 
 
-@pytest.mark.parametrize("work", contenders.OURS)
+@every("work", contenders.OURS)
 def test_our_results_meet_their_expectation(work: str):
     setting = MAPS if work in OF_MAPS else FLAT
     if work not in WITHOUT_GRADIENT:
@@ -25,13 +26,13 @@ def test_our_results_meet_their_expectation(work: str):
     contenders.ours(work, "xla").build(setting).check()
 
 
-@pytest.mark.parametrize("work", contenders.DRAWN)
+@every("work", contenders.DRAWN)
 def test_the_functions_of_jax_random_meet_theirs(work: str):
     for contender in contenders.drawn(work, "threefry2x32"):
         contender.build(Setting((256, 257))).check()
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@every("dtype", ["bfloat16", "float16"])
 def test_rounding_to_narrow_dtypes_is_allowed(dtype: str):
     for work in ("dropout", "gaussian_noise", "chain"):
         setting = FLAT._replace(dtype=dtype, direction="gradient")
@@ -64,7 +65,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+@every("name", WRONG)
 def test_a_wrong_result_is_refused(name: str):
     work, y, reason = WRONG[name]
     if work == "permutation":

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import guard
+from every import every
 
 # The first and last lines of a file that callgrind 3.19 wrote for the driver.
 RECORDED = """# callgrind format
@@ -42,7 +43,7 @@ def test_instructions_are_read():
     assert guard.total(RECORDED.replace("totals: 946824\n", "")) == 946824
 
 
-@pytest.mark.parametrize(
+@every(
     "text",
     ["", RECORDED.replace("events: Ir", "events: Ir Dr"), RECORDED.replace("946824", "")],
 )

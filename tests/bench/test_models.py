@@ -7,6 +7,7 @@ from jax.extend.core import jaxprs_in_params
 
 from bench import models, text
 from bench.measure import WrongError
+from every import every
 
 KEY = jax.random.key(0)
 
@@ -21,7 +22,7 @@ def primitives(jaxpr) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize(("make", "dropouts"), [(models.digits, 2), (models.words, 7)])
+@every(("make", "dropouts"), [(models.digits, 2), (models.words, 7)])
 def test_each_library_draws_its_own_noise(make, dropouts: int):
     found = {}
     for library, key in (("none", None), ("flax.linen", KEY), ("flaxnoise", KEY)):

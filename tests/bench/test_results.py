@@ -9,13 +9,14 @@ import pytest
 
 from bench import goals, plot, readme, report, results
 from bench.intervals import ratio, spread
+from every import every
 
 ROOT = Path(__file__).resolve().parents[2]
 Records = list[dict[str, Any]]
 WIDE = [1.0, 0.5, 1.5, 0.6, 1.4, 0.7, 1.6, 0.8, 1.9, 0.9]
 
 
-@pytest.mark.parametrize("count", [6, 7, 15, 45])
+@every("count", [6, 7, 15, 45])
 def test_the_interval_holds_the_median_of_any_distribution_at_95_percent(count: int):
     found = spread(range(count))
     rank = int(found.low) + 1
@@ -86,7 +87,7 @@ def test_attention_has_times_and_memory_by_length(made_up: Records):
     assert "| 2048, forward |  |" in readme.section([run | {"load": 2.0}, records[1]], "a.jsonl")
 
 
-@pytest.mark.parametrize(
+@every(
     ("change", "reason"),
     [
         ({"commit": "0123456789ab+"}, "files were changed since commit 0123456789ab"),

@@ -10,6 +10,7 @@ from bench import contenders, suites
 from bench.expectations import EXPECTATIONS, WITHOUT_GRADIENT
 from bench.measure import Contender
 from cases import CASES
+from every import every
 from structured_cases import STRUCTURED
 
 # Functions that draw nothing, and variants of a function that is timed in another dimension.
@@ -30,7 +31,7 @@ def rows(table) -> list[tuple[str, str]]:
     return [(work, setting.direction) for setting, works in table for work in works]
 
 
-@pytest.mark.parametrize(
+@every(
     "name",
     dict.fromkeys([*(c.name for c in CASES), *(s.function.__name__ for s in STRUCTURED)]),
 )

@@ -17,6 +17,7 @@ import flaxnoise
 import flaxnoise.linen
 import flaxnoise.nnx
 from cases import KEY, array
+from every import every
 from flaxnoise.linen import replace_dropout
 from flaxnoise.replacement import attention as replacement
 
@@ -156,8 +157,8 @@ def test_modules_are_refused_by_name():
         flaxnoise.nnx.replace_dropout(5)
 
 
-@pytest.mark.parametrize("rate", [0.3, 1.0, np.float32(0.3)])
-@pytest.mark.parametrize(("ours", "theirs"), [(flaxnoise.linen, nn), (flaxnoise.nnx, nnx)])
+@every("rate", [0.3, 1.0, np.float32(0.3)])
+@every(("ours", "theirs"), [(flaxnoise.linen, nn), (flaxnoise.nnx, nnx)])
 def test_the_attention_function_takes_any_rate(ours, theirs, rate):
     q = X.reshape(2, 5, 3, 4)
     weights = nn.dot_product_attention_weights(q, q)
@@ -172,7 +173,7 @@ def test_the_attention_function_takes_any_rate(ours, theirs, rate):
     np.testing.assert_allclose(jax.jit(attend)(rate), expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(flaxnoise.linen, nn), (flaxnoise.nnx, nnx)])
+@every(("ours", "theirs"), [(flaxnoise.linen, nn), (flaxnoise.nnx, nnx)])
 def test_the_attention_function_evaluates_as_flaxs(ours, theirs):
     q = X.reshape(2, 5, 3, 4)
     calm = {"dropout_rate": 0.3, "deterministic": True, "precision": "highest"}
@@ -184,7 +185,7 @@ def test_the_attention_function_evaluates_as_flaxs(ours, theirs):
     assert "HIGHEST" in str(programs[0])
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(flaxnoise.linen, nn), (flaxnoise.nnx, nnx)])
+@every(("ours", "theirs"), [(flaxnoise.linen, nn), (flaxnoise.nnx, nnx)])
 def test_long_sequences_drop_the_same_weights_without_forming_them(ours, theirs):
     length = 512
     q, k, v = (array(1, length, 2, 4, seed=i) for i in range(3))

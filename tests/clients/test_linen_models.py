@@ -15,6 +15,7 @@ from flax.linen.attention import dot_product_attention, dot_product_attention_we
 import flaxnoise
 import flaxnoise.linen
 from cases import KEY, array
+from every import every
 
 X = array(2, 5, 12)
 RNGS = {"dropout": KEY}
@@ -189,7 +190,7 @@ def jitted_model() -> nn.Module:
     return Jitted()
 
 
-@pytest.mark.parametrize("first", ["ours", "theirs"])
+@every("first", ["ours", "theirs"])
 def test_no_program_of_nn_jit_is_stale(first: str):
     model = jitted_model()
     calls = {"ours": flaxnoise.linen.replace_dropout(model.apply), "theirs": model.apply}
@@ -202,7 +203,7 @@ def test_no_program_of_nn_jit_is_stale(first: str):
         np.testing.assert_array_equal(calls[name]({}, X, rngs=RNGS), alone[name])
 
 
-@pytest.mark.parametrize("shared", [True, False])
+@every("shared", [True, False])
 def test_weights_of_attention_are_dropped_as_our_function_does(shared: bool):
     query, key = array(2, 5, 3, 4), array(2, 5, 3, 4, seed=1)
 
@@ -229,7 +230,7 @@ def test_weights_of_attention_are_dropped_as_our_function_does(shared: bool):
         np.testing.assert_allclose(mapped[i], with_key(keys[i], query), rtol=1e-6)
 
 
-@pytest.mark.parametrize("partial", [False, True])
+@every("partial", [False, True])
 def test_attention_layers_of_long_sequences_hold_no_weights(partial: bool):
     length = 512
     x = array(1, length, 4)
@@ -262,7 +263,7 @@ def test_subclasses_get_the_mask_of_our_function():
     np.testing.assert_array_equal(y, 10 * ours)
 
 
-@pytest.mark.parametrize("scalar", [float, np.float32, np.array, jnp.float32])
+@every("scalar", [float, np.float32, np.array, jnp.float32])
 def test_rates_at_the_ends_need_no_stream_and_let_integers_pass(scalar):
     def ours(rate):
         layer = nn.Dropout(scalar(rate), deterministic=False)
@@ -275,7 +276,7 @@ def test_rates_at_the_ends_need_no_stream_and_let_integers_pass(scalar):
         np.testing.assert_array_equal(ours(1)({}, x), jnp.zeros_like(x))
 
 
-@pytest.mark.parametrize("pickler", [pickle, cloudpickle])
+@every("pickler", [pickle, cloudpickle])
 def test_models_and_replaced_functions_can_be_pickled(pickler):
     model = AttentionWeights(dropout=Kept)
     variables = model.init(KEY, X, True)

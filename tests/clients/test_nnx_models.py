@@ -14,6 +14,7 @@ from flax import nnx
 import flaxnoise
 import flaxnoise.nnx
 from cases import array
+from every import every
 
 X = array(2, 5, 12)
 RATE = 0.3
@@ -191,8 +192,8 @@ def test_what_cannot_be_replaced_is_named():
     assert attention.attention_fn is attention_fn
 
 
-@pytest.mark.parametrize("pickler", [pickle, cloudpickle])
-@pytest.mark.parametrize("replace", [False, True])
+@every("pickler", [pickle, cloudpickle])
+@every("replace", [False, True])
 def test_models_can_be_pickled(pickler, replace: bool):
     model = made()
     if replace:

@@ -10,6 +10,7 @@ import pytest
 
 import flaxnoise
 from cases import KEY
+from every import every
 from flaxnoise.linen import replace_dropout
 
 try:
@@ -43,7 +44,7 @@ def gpt2():
     return FlaxGPT2Model(config, seed=0, input_shape=(1, 7))
 
 
-@pytest.mark.parametrize(("make", "draws"), [(bert, 4), (gpt2, 4)])
+@every(("make", "draws"), [(bert, 4), (gpt2, 4)])
 def test_all_dropout_becomes_ours_and_evaluation_stays(make, draws: int):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 import flaxnoise
+from every import every
 from flaxnoise.backends import choice, cpu
 from flaxnoise.backends.cpu import library as cpu_library
 from flaxnoise.stream import variates
@@ -144,7 +145,7 @@ def test_an_unknown_simd_target_is_refused_by_name():
     assert re.search(r"FLAXNOISE_SIMD: this processor has .*, got 'mmx'\.", ran.stderr)
 
 
-@pytest.mark.parametrize("name", ["LOG", "SIN", "COS"])
+@every("name", ["LOG", "SIN", "COS"])
 def test_the_kernel_has_the_polynomials_of_the_stream(name):
     text = (SOURCES / "stream.h").read_text()
     found = re.search(rf"float {name}\[\] = \{{([^}}]*)\}}", text)

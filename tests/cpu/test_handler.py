@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from every import every
 from flaxnoise.backends import cpu
 
 KEY = jnp.arange(4, dtype=jnp.uint32)
@@ -44,7 +45,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+@every("name", WRONG)
 def test_a_wrong_call_raises_and_names_the_argument(name):
     function, argument = WRONG[name]
     with pytest.raises(Exception, match=rf"flaxnoise_affine: ({argument})\b.*got"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import flaxnoise
+from every import every
 from flaxnoise.affine import affine
 
 KEY = jnp.uint32([3, 1, 4, 1])
@@ -27,7 +28,7 @@ def full(value: float, dtype: jnp.dtype, *shape: int) -> jax.Array:
 
 
 @pytest.mark.usefixtures("simd")
-@pytest.mark.parametrize("threshold", [0, EVERY])
+@every("threshold", [0, EVERY])
 def test_masks_and_dropout(threshold: int):
     kept = threshold == 0
 
@@ -83,7 +84,7 @@ def test_masked_normals():
 
 
 @pytest.mark.usefixtures("simd")
-@pytest.mark.parametrize("traced", [False, True])
+@every("traced", [False, True])
 def test_masked_gaussian_noise_at_rate_1(traced: bool):
     """It equals gaussian_noise for a scalar stddev, one per feature, and shared noise."""
     key, x = jax.random.key(3), jnp.ones((4, 40))

@@ -8,6 +8,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import flaxnoise
+from every import every
 from flaxnoise.affine import affine
 from flaxnoise.stream.kinds import KINDS
 from flaxnoise.stream.noise import draw
@@ -36,8 +37,8 @@ def forced(function):
     return call
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
-@pytest.mark.parametrize("kind", KINDS)
+@every("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+@every("kind", KINDS)
 def test_every_kind_and_dtype_lowers_to_the_kernel(kind: str, dtype):
     operands = {"key": jnp.zeros(4, jnp.uint32)}
     if KINDS[kind].drops:
@@ -54,7 +55,7 @@ def test_every_kind_and_dtype_lowers_to_the_kernel(kind: str, dtype):
         assert lowered(lambda o: affine(o, dtype=dtype, **params), operands).count(CALL) == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every("kind", KINDS)
 def test_no_integer_changes_its_sign_by_a_bitcast(kind: str):
     """After a bitcast to int32, Mosaic GPU converts to float32 as if the value were unsigned."""
 
@@ -70,7 +71,7 @@ def test_no_integer_changes_its_sign_by_a_bitcast(kind: str):
     assert not {("u", "i"), ("i", "u")} & set(kinds)
 
 
-@pytest.mark.parametrize(
+@every(
     ("shape", "whole"),
     [
         ((2048,), (1 << 40,)),
@@ -86,9 +87,7 @@ def test_shards_lower_to_the_kernel(shape: tuple[int, ...], whole: tuple[int, ..
     assert CALL in lowered(lambda o: affine(o, backend="mosaic_gpu", **params), operands)
 
 
-@pytest.mark.parametrize(
-    "shape", [(1025,), (1200,), (5, 7, 36), (2047,), (2, 1023), (5123,)], ids=str
-)
+@every("shape", [(1025,), (1200,), (5, 7, 36), (2047,), (2, 1023), (5123,)], ids=str)
 def test_sizes_between_those_of_tiles_lower_to_the_kernel(shape: tuple[int, ...]):
     """Threads must share a tile evenly, which the interpreter does not check."""
     assert CALL in lowered(forced(drop), jnp.ones(shape))
@@ -105,7 +104,7 @@ def test_a_rate_that_varies_where_the_noise_is_shared_is_refused():
         lowered(forced(shared), jnp.ones((2048, 8)))
 
 
-@pytest.mark.parametrize("spec", [P("a"), P(None, "b"), P("a", "b")], ids=str)
+@every("spec", [P("a"), P(None, "b"), P("a", "b")], ids=str)
 def test_each_device_of_an_explicit_mesh_runs_the_kernel(spec: P):
     mesh = jax.make_mesh((4, 2), ("a", "b"), (AxisType.Explicit,) * 2)
     with jax.set_mesh(mesh):
@@ -141,13 +140,13 @@ def test_a_program_for_gpus_is_exported_on_any_machine():
     assert again.out_avals[0].shape == X.shape
 
 
-@pytest.mark.parametrize("platform", ["cpu", "tpu", "rocm"])
+@every("platform", ["cpu", "tpu", "rocm"])
 def test_other_platforms_are_refused(platform: str):
     with pytest.raises(NotImplementedError, match=f"it serves cuda, not {platform}"):
         lowered(forced(drop), X, platform=platform)
 
 
-@pytest.mark.parametrize("dtype", ["complex64", "float8_e5m2"])
+@every("dtype", ["complex64", "float8_e5m2"])
 def test_other_dtypes_are_refused(dtype: str):
     with pytest.raises(NotImplementedError, match=f"its kernel has no {dtype}"):
         lowered(forced(drop), X.astype(dtype))

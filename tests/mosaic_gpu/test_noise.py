@@ -5,11 +5,11 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import interpreted_gpu
 import reference
 from closeness import NOISE_ULPS
+from every import every
 from flaxnoise.backends.mosaic_gpu.backend import MosaicGpu
 from forms import form
 
@@ -38,7 +38,7 @@ def threshold(rate: float, rank: int) -> jax.Array:
     return jnp.full((1,) * rank, reference.threshold(rate), jnp.uint32)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@every("shape", SHAPES, ids=str)
 def test_words_are_those_of_the_reference(shape: tuple[int, ...]):
     np.testing.assert_array_equal(drawn("bits", shape), reference.bits(KEY, index(shape)))
 
@@ -58,7 +58,7 @@ def test_no_examples():
     assert words.shape == (0, 2048)
 
 
-@pytest.mark.parametrize("rate", RATES)
+@every("rate", RATES)
 def test_masks_are_those_of_the_reference(rate: float):
     shape = (33, 129)
     mask = drawn("keep", shape, threshold=threshold(rate, len(shape)))
@@ -76,7 +76,7 @@ def test_normals_are_those_of_the_reference_within_ulps():
     assert np.all(abs(masked - np.where(keep, 0, n)) <= allowed)
 
 
-@pytest.mark.parametrize(
+@every(
     ("shape", "whole", "first"),
     [
         ((2, 1024), (7, 1024), (3, 0)),  # whole rows; the start is a multiple of a tile

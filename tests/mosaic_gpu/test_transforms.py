@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import flaxnoise
 import interpreted_gpu
 from closeness import assert_same_bits, assert_within_ulps
+from every import every
 
 KEY = jax.random.key(11)
 X = jnp.asarray(np.random.default_rng(3).normal(size=(5, 413)), jnp.float32)
@@ -40,7 +40,7 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@every("name", FUNCTIONS)
 def test_dropout_is_that_of_xla_bit_for_bit(name: str):
     function = FUNCTIONS[name]
     with flaxnoise.backend("xla"):

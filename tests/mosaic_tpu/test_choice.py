@@ -10,6 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 import flaxnoise
 from cases import KEY, Case, every_case
+from every import every
 from flaxnoise.backends.contract import Call, refusal
 from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
 
@@ -26,7 +27,7 @@ def shaped(*shape: int, dtype: jax.typing.DTypeLike = jnp.float32) -> jax.ShapeD
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+@every("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_large_arrays_have_the_kernel_on_tpu(dtype: jax.typing.DTypeLike):
     x = shaped(*LARGE, dtype=dtype)
     assert lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), x).count(CALL) == 1
@@ -55,7 +56,7 @@ def test_small_arrays_and_small_examples_are_left_to_xla():
     assert CALL in lowered(drop, keys, shaped(64, *LARGE))
 
 
-@pytest.mark.parametrize(
+@every(
     ("shape", "chosen"),
     [
         ((1 << 20,), True),
@@ -80,7 +81,7 @@ def test_in_64_bit_mode_the_kernel_is_the_same():
         assert CALL in lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), x)
 
 
-@pytest.mark.parametrize(
+@every(
     ("dtype", "reason"),
     [
         (jnp.float64, "float32, bfloat16 and float16, not float64"),
@@ -96,7 +97,7 @@ def test_refused_dtypes(dtype: jax.typing.DTypeLike, reason: str):
             lowered(lambda x: flaxnoise.dropout(KEY, x, 0.3), x)
 
 
-@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+@every("platform", ["cpu", "cuda"])
 def test_refused_platforms(platform: str):
     reason = f"it serves tpu, not {platform}"
     with flaxnoise.backend("mosaic_tpu"), pytest.raises(NotImplementedError, match=reason):

@@ -7,6 +7,7 @@ from jax.experimental import pallas as pl
 
 import interpreted_tpu
 import reference
+from every import every
 from flaxnoise.backends.mosaic_tpu import backend
 
 WORDS = (1, 2, 3, 4)
@@ -36,14 +37,14 @@ def sum_with_uniforms(x: np.ndarray) -> np.ndarray:
     return interpreted_tpu.checked(operands, **params)
 
 
-@pytest.mark.parametrize("shape", [(33, 384), (513, 1024)], ids=str)
+@every("shape", [(33, 384), (513, 1024)], ids=str)
 def test_it_finds_nothing_where_x_is_read(shape: tuple[int, ...]):
     """With one block, and with three of which the last is partial."""
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     np.testing.assert_array_equal(sum_with_uniforms(x), x + reference.uniform(WORDS, index(shape)))
 
 
-@pytest.mark.parametrize("shape", [(130, 512), (2, 129, 768)], ids=str)
+@every("shape", [(130, 512), (2, 129, 768)], ids=str)
 def test_it_finds_nothing_in_the_buffer_of_interleaved_rows(shape: tuple[int, ...]):
     """With one block and with two."""
     np.testing.assert_array_equal(mask(shape), reference.keep(WORDS, index(shape), 0.3))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import reference
+from every import every
 from flaxnoise.backends.mosaic_tpu import kernel as tpu_kernel
 from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
 from flaxnoise.backends.mosaic_tpu.grid import grids_of
@@ -24,9 +25,7 @@ def words_of(start: int) -> jnp.ndarray:
     return jnp.array([start & 0xFFFFFFFF, start >> 32], jnp.uint32)
 
 
-@pytest.mark.parametrize(
-    ("rows", "columns", "odd"), [(3, 128, 0), (260, 1024, 0), (3, 33, 1), (130, 512, 0)]
-)
+@every(("rows", "columns", "odd"), [(3, 128, 0), (260, 1024, 0), (3, 33, 1), (130, 512, 0)])
 def test_words_and_masks_are_those_of_the_index(rows: int, columns: int, odd: int):
     """Starts that a kernel supports, and those left to a less restrictive kernel or to xla."""
     shape = (rows, columns)
@@ -83,7 +82,7 @@ def test_the_examples_of_a_batch_share_a_kernel(monkeypatch: pytest.MonkeyPatch)
     assert serving(monkeypatch, (130, 512), 1024, 2049) == 0
 
 
-@pytest.mark.parametrize(
+@every(
     "multiplier",
     [PHILOX_M4x32_0, PHILOX_M4x32_1, 3 << 16, 768 * 384, 0xFFFF, 0x1FFFF, 0xFFFEFFFF, 0xFFFFFFFF],
 )
@@ -97,7 +96,7 @@ def test_a_product_of_halves_is_that_of_64_bits(multiplier: int):
     np.testing.assert_array_equal(low, exact & np.uint64(0xFFFFFFFF))
 
 
-@pytest.mark.parametrize(
+@every(
     ("whole", "parts"),
     [((8, 512), (2, 1)), ((8, 512), (2, 4)), ((4, 2048), (1, 2)), ((4, 6, 64), (2, 1, 1))],
 )

@@ -16,6 +16,7 @@ import pytest
 import interpreted_tpu
 import reference
 from closeness import NOISE_ULPS
+from every import every
 from flaxnoise.backends.mosaic_tpu import kernel
 from flaxnoise.backends.mosaic_tpu.grid import grids_of
 from flaxnoise.stream.philox import PHILOX_M4x32_0, PHILOX_M4x32_1
@@ -48,7 +49,7 @@ def threshold(rate: float, shape: tuple[int, ...]) -> jax.Array:
 
 
 # tests/backends draws more shapes; each takes seconds to compile.
-@pytest.mark.parametrize("shape", [(), (34, 2048), (2100, 132), (70, 1152), (9, 1152)], ids=str)
+@every("shape", [(), (34, 2048), (2100, 132), (70, 1152), (9, 1152)], ids=str)
 def test_words(shape: tuple[int, ...]):
     words = drawn(OPERANDS, kind="bits", shape=shape, dtype=jnp.uint32)
     np.testing.assert_array_equal(words, reference.bits(WORDS, indices(shape)))
@@ -65,7 +66,7 @@ OTHERS = (
 MASKS = [s for s in (*FLAT, *CHUNKS, *BY_TILES, *FEW_ROWS, *INTERLEAVED) if s not in OTHERS]
 
 
-@pytest.mark.parametrize("shape", MASKS, ids=str)
+@every("shape", MASKS, ids=str)
 def test_masks(shape: tuple[int, ...]):
     operands = {**OPERANDS, "threshold": threshold(0.3, shape)}
     mask = drawn(operands, kind="keep", shape=shape, dtype=jnp.bool_)
@@ -85,12 +86,12 @@ def test_a_second_block_of_rows_with_the_noise_of_the_first_is_seen(
 
     monkeypatch.setattr(kernel, "multiply_halves", swapped)
     monkeypatch.setattr(interpreted_tpu, "_compiled", interpreted_tpu._compiled.__wrapped__)
-    test_masks((3, 2048))
+    test_masks.one_case((3, 2048))
     with pytest.raises(AssertionError, match="Arrays are not equal"):
-        test_masks((600, 1024))
+        test_masks.one_case((600, 1024))
 
 
-@pytest.mark.parametrize("rate", [0.0, 2.0**-16, 1e-4, 1 - 2.0**-16, 1.0])
+@every("rate", [0.0, 2.0**-16, 1e-4, 1 - 2.0**-16, 1.0])
 def test_rates(rate: float):
     """Rates at the ends, and some whose thresholds need more than 16 bits."""
     shape = (130, 1024)
@@ -99,7 +100,7 @@ def test_rates(rate: float):
     np.testing.assert_array_equal(mask, reference.keep(WORDS, indices(shape), rate))
 
 
-@pytest.mark.parametrize("shape", [(33, 129), (33, 128)], ids=str)
+@every("shape", [(33, 129), (33, 128)], ids=str)
 def test_thresholds_of_each_column(shape: tuple[int, ...]):
     rates = np.linspace(0, 1, shape[-1])
     thresholds = np.array([[reference.threshold(rate) for rate in rates]], np.uint32)
@@ -109,13 +110,13 @@ def test_thresholds_of_each_column(shape: tuple[int, ...]):
     np.testing.assert_array_equal(mask, u >> np.uint32(1) >= thresholds)
 
 
-@pytest.mark.parametrize("shape", [(70, 1152)], ids=str)
+@every("shape", [(70, 1152)], ids=str)
 def test_normals(shape: tuple[int, ...]):
     n = drawn(OPERANDS, kind="normal", shape=shape, dtype=jnp.float32)
     assert_within_noise_ulps(n, reference.normal(WORDS, indices(shape)))
 
 
-@pytest.mark.parametrize("shape", [(70, 1152)], ids=str)
+@every("shape", [(70, 1152)], ids=str)
 def test_masked_normals(shape: tuple[int, ...]):
     operands = {**OPERANDS, "threshold": threshold(0.3, shape)}
     n = drawn(operands, kind="masked_normal", shape=shape, dtype=jnp.float32)

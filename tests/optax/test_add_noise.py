@@ -14,6 +14,7 @@ from jax.sharding import PartitionSpec as P
 import flaxnoise
 from cases import KEY, array
 from closeness import NOISE_ULPS, assert_within_ulps
+from every import every
 from flaxnoise.backends import cpu
 from flaxnoise.optax import AddNoiseState, add_noise
 from meshes import available
@@ -124,7 +125,7 @@ def test_with_injected_hyperparameters():
 
 
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
-@pytest.mark.parametrize("spec", [P("a"), P(None, "b"), P("b", "a")], ids=str)
+@every("spec", [P("a"), P(None, "b"), P("b", "a")], ids=str)
 def test_sharded_updates_get_the_same_noise(kind: AxisType, spec: P):
     x, transformation = array(32, 64), add_noise(ETA, GAMMA, KEY)
     expected, _ = transformation.update(x, transformation.init(x))
@@ -157,7 +158,7 @@ def test_the_kernel_draws_it_without_an_array_of_normals():
     assert sizes[0] - sizes[1] < kernel.nbytes // 8
 
 
-@pytest.mark.parametrize(
+@every(
     ("arguments", "error", "text"),
     [
         ((-1.0, GAMMA, KEY), ValueError, "add_noise: eta must be finite and ≥ 0, got -1.0."),

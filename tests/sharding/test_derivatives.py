@@ -10,6 +10,7 @@ import flaxnoise
 import flaxnoise.linen
 from cases import KEY, array
 from closeness import NOISE_ULPS, assert_same_bits, assert_within_ulps
+from every import every
 from flaxnoise.backends import cpu
 from meshes import AUTO, EXPLICIT, mesh, put
 
@@ -37,7 +38,7 @@ def sharded(function):
     return jax.shard_map(local, mesh=mesh(AUTO), in_specs=spec, out_specs=spec)
 
 
-@pytest.mark.parametrize("function", [salted, noisy_gradient])
+@every("function", [salted, noisy_gradient])
 def test_gradients_of_shards_have_the_noise_of_the_whole_array(function):
     def gradient(f) -> jax.Array:
         return jax.jit(jax.grad(lambda x: jnp.vdot(WEIGHTS, f(x))))(X)
@@ -62,7 +63,7 @@ def test_gradients_taken_inside_of_the_shard_map_as_well():
     assert_same_bits(jax.jit(cut)(X, WEIGHTS), expected)
 
 
-@pytest.mark.parametrize("function", [salted, noisy_gradient])
+@every("function", [salted, noisy_gradient])
 def test_a_forced_backend_serves_the_backward_pass_too(function):
     def loss(x: jax.Array) -> jax.Array:
         with flaxnoise.backend("xla"):
@@ -72,7 +73,7 @@ def test_a_forced_backend_serves_the_backward_pass_too(function):
     assert cpu.TARGET not in jax.jit(jax.grad(loss)).lower(X).as_text()
 
 
-@pytest.mark.parametrize("dims", [0, 1])
+@every("dims", [0, 1])
 def test_concrete_dropout_shares_its_mask_across_shards(dims: int):
     def drop(x: jax.Array) -> jax.Array:
         return flaxnoise.concrete_dropout(KEY, x, 0.0, broadcast_dims=dims)
@@ -80,7 +81,7 @@ def test_concrete_dropout_shares_its_mask_across_shards(dims: int):
     assert_same_bits(jax.jit(sharded(drop))(X), jax.jit(drop)(X))
 
 
-@pytest.mark.parametrize("factorised", [True, False])
+@every("factorised", [True, False])
 def test_weights_have_one_noise_on_all_shards(factorised: bool):
     bias = jnp.zeros(5)
 
@@ -116,7 +117,7 @@ def test_residual_drop_path_says_that_it_chooses_among_all_rows():
         sharded(path)(X)
 
 
-@pytest.mark.parametrize("spec", [P("a"), P(None, "b"), P(None, None, None, "a")], ids=str)
+@every("spec", [P("a"), P(None, "b"), P(None, None, None, "a")], ids=str)
 def test_drop_block_on_explicit_axes(spec: PartitionSpec):
     x, where = array(4, 8, 8, 6), mesh(EXPLICIT)
 

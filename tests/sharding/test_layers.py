@@ -5,13 +5,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import linen, nnx
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import flaxnoise
 import flaxnoise.linen
 import flaxnoise.nnx
+from every import every
 from layer_table import Api, Row, every_api, two_rows
 from meshes import AUTO, EXPLICIT, Program, both_kinds, mesh, put
 
@@ -88,7 +88,7 @@ def test_a_sharded_nnx_model_draws_one_mask_for_all_its_devices():
     assert set(np.unique(rows)) == {0.0, 2.0}
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@every("implementation", IMPLEMENTATIONS)
 @both_kinds
 def test_every_key_implementation(implementation: str, kind: AxisType):
     """The key is passed directly: jax's fold_in of philox4x32 keys fails on several CPU devices."""

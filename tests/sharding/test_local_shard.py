@@ -7,6 +7,7 @@ from jax.sharding import PartitionSpec
 
 import flaxnoise
 from cases import KEY, array
+from every import every
 from meshes import (
     AUTO,
     EXPLICIT,
@@ -35,7 +36,7 @@ def under(spec: PartitionSpec, function):
     return local
 
 
-@pytest.mark.parametrize(
+@every(
     ("spec", "check_vma"),
     [
         (P("a"), True),
@@ -60,7 +61,7 @@ def test_a_shard_gets_its_part_of_the_noise(served_by: str, spec: PartitionSpec,
 
 
 @both_kinds
-@pytest.mark.parametrize("manual", ["a", "b"])
+@every("manual", ["a", "b"])
 def test_a_partly_manual_shard_map_leaves_the_other_axis_to_the_compiler(kind, manual: str):
     """No kernel can run there, so the xla form is used."""
     spec, where = P(manual), mesh(kind)
@@ -89,7 +90,7 @@ def test_a_forced_kernel_says_why_it_cannot_serve_a_partly_manual_one(kernel: st
         jax.jit(cut)(X)
 
 
-@pytest.mark.parametrize("dims", [(0,), (1,), (0, 1)], ids=str)
+@every("dims", [(0,), (1,), (0, 1)], ids=str)
 @xla_and_cpu
 def test_shared_noise_is_shared_across_shards(served_by: str, dims: tuple[int, ...]):
     spec = P("a", "b")
@@ -140,7 +141,7 @@ def test_without_it_every_shard_gets_the_same_noise():
 
 
 # Not philox4x32: jax cannot compile its fold_in for several CPU devices.
-@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg", "threefry4x32"])
+@every("impl", ["threefry2x32", "rbg", "unsafe_rbg", "threefry4x32"])
 @both_kinds
 def test_ranks_have_noise_of_their_own_and_a_tensor_parallel_group_shares_it(impl: str, kind):
     key, x, where = jax.random.key(7, impl=impl), jnp.ones((2, 4, 33)), mesh(kind)

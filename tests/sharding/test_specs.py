@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 import flaxnoise
 from cases import KEY, array
 from closeness import assert_within_ulps
+from every import every
 from meshes import Program, bits_equal, both_kinds, every_backend, mesh, put, xla_and_cpu
 
 P = PartitionSpec
@@ -50,7 +50,7 @@ def whole(function: Callable) -> Sequence[jax.Array]:
     return jax.jit(function)(X)
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=str)
+@every("spec", SPECS, ids=str)
 @both_kinds
 @every_backend
 def test_noise_and_place_of_each_element_are_the_same(
@@ -66,7 +66,7 @@ def test_noise_and_place_of_each_element_are_the_same(
     assert program.shards == (set() if served_by == "xla" else {local_shape(spec, X.shape)})
 
 
-@pytest.mark.parametrize("spec", SPECS[1:4], ids=str)
+@every("spec", SPECS[1:4], ids=str)
 @both_kinds
 @xla_and_cpu
 def test_noise_shared_along_a_dimension_is_shared_by_the_devices(
@@ -131,7 +131,7 @@ def test_parameters_per_channel_are_cut_like_the_channels(served_by: str, kind: 
 
 @both_kinds
 @xla_and_cpu
-@pytest.mark.parametrize("cut_x", [True, False], ids=["x", "rate"])
+@every("cut_x", [True, False], ids=["x", "rate"])
 def test_gradients_are_cut_like_x_and_parameter_where_those_differ(
     served_by: str, kind: AxisType, cut_x: bool
 ):

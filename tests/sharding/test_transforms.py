@@ -11,6 +11,7 @@ from jax.sharding import AxisType, PartitionSpec
 import flaxnoise
 from cases import CASES, KEY, Case, array, every_case
 from closeness import NOISE_ULPS, assert_within_ulps
+from every import every
 from meshes import AUTO, EXPLICIT, Program, mesh, put
 
 ARRAYS = X, DX, WEIGHTS = array(8, 24), array(8, 24, seed=1), array(8, 24, seed=2)
@@ -110,7 +111,7 @@ def test_inside_the_shard_map_of_a_user(case: Case, served_by: str):
     assert program.shards == (set() if served_by == "xla" else {LOCAL})
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.learned], ids=lambda c: c.name)
+@every("case", [case for case in CASES if case.learned], ids=lambda c: c.name)
 @pytest.mark.parametrize("served_by", ["xla"], indirect=True)
 def test_gradients_of_parameters_are_sums_over_the_devices(case: Case, served_by: str):
     """The noise is local; devices only communicate the sums of the parameters' gradients."""

@@ -9,6 +9,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import flaxnoise
 from cases import KEY, array
+from every import every
 from meshes import AUTO, Program, bits_equal, every_backend, mesh, put
 
 P = PartitionSpec
@@ -29,7 +30,7 @@ def cut_inside(function: Callable, spec: PartitionSpec) -> Callable:
     return whole
 
 
-@pytest.mark.parametrize(
+@every(
     ("shape", "spec", "local"),
     [
         ((7, 5), P("a", "b"), (4, 2)),
@@ -64,7 +65,7 @@ def test_uneven_shards_communicate_nothing_but_the_sum_that_is_asked_for(served_
     assert program.shards == (set() if served_by == "xla" else {(17, 33)})
 
 
-@pytest.mark.parametrize(
+@every(
     ("shape", "spec", "new", "local"),
     [
         ((8, 16), P("b"), (2, 4, 16), (1, 2, 16)),  # b is split in two

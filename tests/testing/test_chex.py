@@ -8,6 +8,7 @@ import pytest
 
 import flaxnoise
 from cases import KEY, array
+from every import every
 from flaxnoise import testing
 from flaxnoise.testing import assertion
 
@@ -27,7 +28,7 @@ FAILING = {
     "assert_traced_once": (lambda x: x, (X,), (X[0],)),
     "assert_unbiased": (lambda key, x: x + 1, KEY, X),
 }
-every_assertion = pytest.mark.parametrize("name", FAILING)
+every_assertion = every("name", FAILING)
 
 
 @pytest.fixture

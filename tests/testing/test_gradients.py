@@ -6,6 +6,7 @@ import pytest
 
 import flaxnoise
 from cases import KEY, Case, array, every_case
+from every import every
 from flaxnoise import testing
 
 X = array(5, 33)
@@ -44,7 +45,7 @@ def test_a_gradient_of_nan_is_no_stopped_one():
     assert text.endswith("args[0]: not 0 in 1 of 2 elements; first at [1]: nan")
 
 
-@pytest.mark.parametrize(
+@every(
     ("f", "args", "what"),
     [(lambda key: key, (KEY,), "argument"), (lambda x: x.astype(jnp.int32), (X,), "output")],
 )
@@ -89,7 +90,7 @@ def test_what_does_not_change_with_the_key_may_be_kept():
     testing.assert_no_noise_residuals(flaxnoise.gaussian_dropout, KEY, X, rates)
 
 
-@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+@every("wrap", [lambda f: f, jax.jit])
 def test_a_mask_that_is_kept_is_described(wrap):
     text = message(testing.assert_no_noise_residuals, wrap(by_hand), KEY, X)
     assert text.startswith(

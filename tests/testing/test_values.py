@@ -7,6 +7,7 @@ import pytest
 
 import flaxnoise
 from cases import KEY, array
+from every import every
 from flaxnoise import testing
 
 X = array(33, 129)
@@ -39,7 +40,7 @@ def test_other_noise_is_located():
     )
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "complex64"])
+@every("dtype", ["float16", "bfloat16", "float32", "complex64"])
 def test_ulps_are_counted_in_the_dtype(dtype: str):
     x = jnp.full(3, 1.5, dtype)
     step = float(jnp.finfo(dtype).eps)
@@ -85,7 +86,7 @@ def test_unbiased_noise_passes():
     testing.assert_unbiased(lambda key, x: x, KEY, X)
 
 
-@pytest.mark.parametrize("keep", [0.69, 0.71])
+@every("keep", [0.69, 0.71])
 def test_a_bias_is_measured(keep: float):
     """A scale that is off by 1.4 %."""
 
@@ -105,7 +106,7 @@ def test_constant_errors_are_infinitely_many_standard_errors():
     assert " is 1, inf standard errors from 0 over 1024 draws; 6 are allowed." in text
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@every("wrong", [np.nan, np.inf])
 def test_nan_and_inf_are_counted(wrong: float):
     text = message(
         testing.assert_unbiased, lambda key, x: x.at[0].set(wrong), KEY, jnp.ones(3), draws=5
