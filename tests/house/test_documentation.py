@@ -19,9 +19,8 @@ MODULES = sorted(
 )
 
 
-@pytest.mark.parametrize("module", ["flaxnoise", *MODULES])
-def test_examples_of_docstrings_run(module: str, capsys: pytest.CaptureFixture[str]):
-    """Examples may use the names below without importing them."""
+def run_examples(module: str) -> None:
+    """Runs the examples of a module, which may use the names below without importing them."""
     names = {
         "flaxnoise": flaxnoise,
         "jax": jax,
@@ -32,7 +31,18 @@ def test_examples_of_docstrings_run(module: str, capsys: pytest.CaptureFixture[s
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     for example in doctest.DocTestFinder().find(importlib.import_module(module), extraglobs=names):
         runner.run(example)
-    assert runner.summarize(verbose=False).failed == 0, capsys.readouterr().out
+    assert runner.summarize(verbose=False).failed == 0, "the output has the differences"
+
+
+PACKAGES = {".".join(name.split(".")[:2]) for name in ("flaxnoise", *MODULES)}
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_examples_of_docstrings_run(package: str, subtests: pytest.Subtests):
+    inner = [name for name in MODULES if name.startswith(f"{package}.")]
+    for module in (package, *inner * (package != "flaxnoise")):
+        with subtests.test(module):
+            run_examples(module)
 
 
 def test_python_of_the_readme_runs():

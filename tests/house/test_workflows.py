@@ -1,6 +1,7 @@
 """Workflows, hooks and CONTRIBUTING.md name scripts, settings, modules and files that exist."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,4 +32,13 @@ def test_contributing_names_files_that_exist():
     text = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
     named = re.findall(r"`((?:flaxnoise|tests|bench|scripts)/[\w/.]*)`", text)
     assert len(named) > 5
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_tests_that_run_once_exist():
+    """An option --ignore of pytest with a wrong path has no effect and no message."""
+    (paths,) = re.findall(r"^once=\((.*?)^\)", (ROOT / ".ci" / "run").read_text(), re.M | re.S)
+    command = ["bash", "-c", f"printf '%s\\n' {' '.join(paths.split())}"]
+    named = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert len(named) > 10
     assert [path for path in named if not (ROOT / path).exists()] == []
