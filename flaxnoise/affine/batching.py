@@ -7,13 +7,11 @@ import jax.numpy as jnp
 from jax.interpreters import batching
 
 from flaxnoise.affine.primitive import affine, affine_p
+from flaxnoise.backends.contract import named
 
 
 def _batch(values: Any, dims: Any, *, names: tuple[str, ...], **params: Any) -> tuple[Any, int]:
-    operands = {
-        name: _to_front(value, dim) for name, value, dim in zip(names, values, dims, strict=True)
-    }
-    return affine(operands, **params), 0
+    return affine(named(names, map(_to_front, values, dims)), **params), 0
 
 
 def _to_front(value: jax.Array, dim: int | None) -> jax.Array:

@@ -12,17 +12,17 @@ import jax.numpy as jnp
 from jax.interpreters import ad
 
 from flaxnoise.affine.primitive import affine, affine_p
-from flaxnoise.backends.contract import COEFFICIENTS
+from flaxnoise.backends.contract import COEFFICIENTS, named
 from flaxnoise.stream.sizes import is_one
 
 
 def _jvp(primals: Any, tangents: Any, *, names: tuple[str, ...], **params: Any) -> tuple[Any, Any]:
-    operands = dict(zip(names, primals, strict=True))
+    operands = named(names, primals)
     y = affine(operands, **params)
     params["sharding"] = _trailing(y, operands["key"].ndim - 1)
     moving = {
         name: tangent
-        for name, tangent in zip(names, tangents, strict=True)
+        for name, tangent in named(names, tangents).items()
         if name in ("x", *COEFFICIENTS) and not isinstance(tangent, ad.Zero)
     }
     dys = []
@@ -37,7 +37,7 @@ def _jvp(primals: Any, tangents: Any, *, names: tuple[str, ...], **params: Any) 
 
 
 def _transpose(dy: Any, *values: Any, names: tuple[str, ...], **params: Any) -> list[Any]:
-    operands = dict(zip(names, values, strict=True))
+    operands = named(names, values)
     linear = {name: v.aval for name, v in operands.items() if ad.is_undefined_primal(v)}
     if isinstance(dy, ad.Zero):
         return [ad.Zero(linear[name]) if name in linear else None for name in names]

@@ -17,7 +17,7 @@ from flaxnoise.affine.sharding import (
     with_divisible_axes,
 )
 from flaxnoise.backends.choice import choose
-from flaxnoise.backends.contract import Backend, Call, result
+from flaxnoise.backends.contract import Backend, Call, named, result
 
 _NO_MESH = jax.sharding.AbstractMesh((), ())
 
@@ -32,7 +32,7 @@ def _lower(
 ) -> Sequence[Any]:
     del sharding  # already in the output's type
     call = Call.of(
-        dict(zip(names, ctx.avals_in, strict=True)),
+        named(names, ctx.avals_in),
         **params,
         sharding=surroundings(ctx),
         platform=private.platform(ctx),
@@ -75,7 +75,7 @@ def _plain(avals: Sequence[Any]) -> list[ShapedArray]:
 
 
 def _inline(backend: Backend, call: Call, arrays: Sequence[jax.Array]) -> jax.Array:
-    return result(backend, call, dict(zip(call.types, arrays, strict=True)))
+    return result(backend, call, named(call.types, arrays))
 
 
 def _share(backend: Backend, call: Call, arrays: Sequence[jax.Array]) -> jax.Array:

@@ -26,7 +26,7 @@ from flaxnoise.affine import varying
 from flaxnoise.affine.devices import asks_devices
 from flaxnoise.affine.shard import mesh_axes
 from flaxnoise.backends.choice import forced_backend, needs_devices
-from flaxnoise.backends.contract import WORDS, known_kind, needs_wide_index
+from flaxnoise.backends.contract import WORDS, known_kind, named, needs_wide_index
 from flaxnoise.stream.sizes import broadcast_sizes, is_one, static_sizes
 
 OPERANDS = ("key", "start", "threshold", "x", "a", "b", "c", "d")
@@ -102,7 +102,7 @@ def _abstract(
     sharding: jax.sharding.NamedSharding | None,
     **_: Any,
 ):
-    by_name = dict(zip(names, avals, strict=True))
+    by_name = named(names, avals)
     batch_rank = by_name["key"].ndim - 1
     full = [aval for name, aval in by_name.items() if name not in WORDS]
     batch = [aval.shape[:batch_rank] for aval in avals]

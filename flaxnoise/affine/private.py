@@ -25,12 +25,25 @@ def primitives_that_need_devices() -> set[Any] | None:
     return prim_requires_devices_during_lowering
 
 
+def axis_context(ctx: mlir.LoweringRuleContext) -> Any:
+    """The mesh axes and the devices that a program is compiled for, or None.
+
+    Lost: kernels, since a program of unknown devices may be partitioned.
+    """
+    return getattr(ctx.module_context, "axis_context", None)
+
+
+def with_axis_context(ctx: mlir.LoweringRuleContext, axes: Any) -> mlir.LoweringRuleContext:
+    """The context with another axis context; only needed where there was one."""
+    return ctx.replace(module_context=ctx.module_context.replace(axis_context=axes))
+
+
 def told_devices(ctx: mlir.LoweringRuleContext) -> tuple[Any, ...]:
     """The devices that a program is compiled for; empty if jax does not pass them.
 
     Lost: as for ``primitives_that_need_devices``.
     """
-    axes = getattr(ctx.module_context, "axis_context", None)
+    axes = axis_context(ctx)
     mesh = getattr(axes, "mesh", None)
     if isinstance(mesh, jax.sharding.Mesh):
         return tuple(mesh.devices.flat)

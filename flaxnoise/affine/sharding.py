@@ -17,10 +17,10 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from jax.interpreters import mlir
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
+from flaxnoise.affine import private
 from flaxnoise.affine.primitive import affine, affine_p
-from flaxnoise.affine.private import primitives_that_need_devices
 from flaxnoise.affine.shard import first_index, mesh_axes
-from flaxnoise.backends.contract import WORDS, Call, Sharding
+from flaxnoise.backends.contract import WORDS, Call, Sharding, named
 from flaxnoise.stream.index import join, split
 
 
@@ -42,7 +42,7 @@ def partition_kernels(enable: bool = True) -> None:
         >>> flaxnoise.partition_kernels()
         >>> flaxnoise.partition_kernels(enable=False)
     """
-    registered = primitives_that_need_devices()
+    registered = private.primitives_that_need_devices()
     if registered is None:
         raise NotImplementedError(
             "partition_kernels: this version of jax does not tell a primitive its devices. "
@@ -62,7 +62,9 @@ def surroundings(ctx: mlir.LoweringRuleContext) -> Sharding:
         "auto", by the type of the mesh axes. "mixed" if no kernel can run per shard: mesh axes are
         of different types, or jax does not pass the devices.
     """
-    axes = ctx.module_context.axis_context
+    axes = private.axis_context(ctx)
+    if axes is None:
+        return "mixed"
     if isinstance(axes, mlir.SPMDAxisContext):
         return "whole" if set(axes.mesh.axis_names) <= set(axes.manual_axes) else "mixed"
     if axes.num_devices == 1:
@@ -71,7 +73,7 @@ def surroundings(ctx: mlir.LoweringRuleContext) -> Sharding:
     types = set() if mesh.empty else set(mesh.axis_types)
     if types == {AxisType.Explicit}:
         return "explicit"
-    registered = primitives_that_need_devices()
+    registered = private.primitives_that_need_devices()
     # The devices are missing if the function was traced before partition_kernels was called.
     has_devices = registered is not None and affine_p in registered and axes.device_assignment
     return "auto" if has_devices and types <= {AxisType.Auto} else "mixed"
@@ -87,7 +89,7 @@ def per_explicit_shard(call: Call, out: Any, backend: str | None) -> Callable[..
     def run(*values: jax.Array) -> jax.Array:
         operands = {
             name: jax.sharding.reshard(value, NamedSharding(mesh, specs[name]))
-            for name, value in zip(call.types, values, strict=True)
+            for name, value in named(call.types, values).items()
         }
         return mapped(operands)
 
@@ -101,7 +103,7 @@ def with_divisible_axes(ctx: mlir.LoweringRuleContext) -> mlir.LoweringRuleConte
     a call may have no mesh at all. custom_partitioning needs axes with which it can express such
     shardings.
     """
-    axes: Any = ctx.module_context.axis_context
+    axes = private.axis_context(ctx)
     mesh = axes.abstract_mesh
     sizes = {"devices": axes.num_devices} if mesh is None or mesh.empty else mesh.shape
     parts = {
@@ -111,14 +113,14 @@ def with_divisible_axes(ctx: mlir.LoweringRuleContext) -> mlir.LoweringRuleConte
     }
     divided = AbstractMesh(tuple(parts.values()), tuple(parts))
     axes = dataclasses.replace(axes, abstract_mesh=divided)
-    return ctx.replace(module_context=ctx.module_context.replace(axis_context=axes))
+    return private.with_axis_context(ctx, axes)
 
 
 def per_automatic_shard(call: Call, backend: str | None) -> Callable[..., jax.Array]:
     """The call under custom_partitioning, with the sharding that the partitioner chooses."""
 
     def whole(*values: jax.Array) -> jax.Array:
-        operands = dict(zip(call.types, values, strict=True))
+        operands = named(call.types, values)
         return _bind(call, operands, call.shape, backend)
 
     def partition(mesh: Any, _: Any, result: Any) -> tuple[Any, ...]:
@@ -127,13 +129,13 @@ def per_automatic_shard(call: Call, backend: str | None) -> Callable[..., jax.Ar
         local = _on_shard(call, spec, mesh.shape, backend)
 
         def run(*values: jax.Array) -> jax.Array:
-            return local(dict(zip(call.types, values, strict=True)))
+            return local(named(call.types, values))
 
         return mesh, run, result.sharding, tuple(specs)
 
     def infer(mesh: Any, arguments: Sequence[Any], result: Any) -> NamedSharding:
         spec: list[Any] = [None] * len(result.shape)
-        for name, argument in zip(call.types, arguments, strict=True):
+        for name, argument in named(call.types, arguments).items():
             if name in WORDS or argument.sharding is None:
                 continue
             for axis, own in enumerate(argument.sharding.spec):

@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from jax.core import ShapedArray
 from flaxnoise.stream.kinds import KINDS, Kind
 from flaxnoise.stream.sizes import are_known, broadcast_sizes, needs_64_bits
 
+T = TypeVar("T")
 Operands = Mapping[str, jax.Array]
 Sharding = Literal["whole", "explicit", "auto", "mixed"]
 
@@ -203,6 +204,11 @@ def result(backend: Backend, call: Call, operands: Operands) -> jax.Array:
     """The result of a backend, broadcast to the shape of the call's result."""
     with jax.enable_x64(True):  # lowering may run in 32-bit mode, even for 64-bit results
         return jnp.broadcast_to(backend.run(call, operands), call.result)
+
+
+def named(names: Iterable[str], values: Iterable[T]) -> dict[str, T]:
+    """Operands by name, of a primitive or a Pallas kernel, which take them in order."""
+    return dict(zip(names, values, strict=True))
 
 
 def needs_wide_index(

@@ -12,6 +12,7 @@ from jax.sharding import AxisType, PartitionSpec
 import flaxnoise
 from cases import KEY
 from flaxnoise.affine import lowering, private
+from flaxnoise.affine.sharding import surroundings
 from flaxnoise.backends import cpu
 
 X = jnp.ones((4, 33))
@@ -31,6 +32,7 @@ def test_what_a_context_does_not_tell_counts_as_what_the_xla_form_serves():
     assert private.told_devices(a_context()) == ()
     assert private.is_exported(a_context())
     assert private.platform(a_context()) == "several"
+    assert surroundings(a_context()) == "mixed"
 
 
 @pytest.mark.parametrize("name", ["is_exported", "platform"])

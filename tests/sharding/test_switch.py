@@ -10,6 +10,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import flaxnoise
 from cases import KEY, array
+from every import every
 from flaxnoise.backends import choice
 from meshes import AUTO, EXPLICIT, OPAQUE, Program, available, bits_equal, mesh, put
 
@@ -95,10 +96,10 @@ def test_without_the_private_name_of_jax_only_automatic_axes_lose_the_kernel(
     preferred: None, monkeypatch: pytest.MonkeyPatch
 ):
     # jax looks the name up in its own module; ours must work without it.
-    import flaxnoise.affine.sharding as rules
+    from flaxnoise.affine import private
 
     flaxnoise.partition_kernels()
-    monkeypatch.setattr(rules, "primitives_that_need_devices", lambda: None)
+    monkeypatch.setattr(private, "primitives_that_need_devices", lambda: None)
     assert program(AUTO).shards == set()
     assert program(EXPLICIT).shards == {(4, 3)}
     assert Program(lambda x: drop(x), X).shards == {X.shape}
@@ -106,7 +107,7 @@ def test_without_the_private_name_of_jax_only_automatic_axes_lose_the_kernel(
     flaxnoise.partition_kernels(enable=False)
 
 
-@pytest.mark.parametrize("name", ["opaque", "cpu"])
+@every("name", ["opaque", "cpu"])
 def test_the_older_partitioner_asks_as_well(name: str, preferred: None):
     available(name)
     with warnings.catch_warnings(), flaxnoise.backend(name):

@@ -16,7 +16,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from flaxnoise.backends.contract import COEFFICIENTS, WORDS, Call
+from flaxnoise.backends.contract import COEFFICIENTS, WORDS, Call, named
 from flaxnoise.backends.xla.combine import combine
 from flaxnoise.stream.index import join, split
 from flaxnoise.stream.kinds import KINDS, Kind
@@ -81,7 +81,7 @@ def call(
         return plgpu.layout_cast(array, layout) if interpret is None else array
 
     def flaxnoise_kernel(*refs: Any) -> None:
-        inputs, result = dict(zip(names, refs[:-1], strict=True)), refs[-1]
+        inputs, result = named(names, refs[:-1]), refs[-1]
         program = lax.axis_index("program")
         example = program // jnp.int32(plan.tiles) if batch > 1 else jnp.int32(0)
         number = program - example * jnp.int32(plan.tiles)

@@ -16,6 +16,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from flaxnoise.backends.contract import named
 from flaxnoise.backends.mosaic_tpu.grid import LANES, MOST_TILES, SUBLANES, Grid
 from flaxnoise.backends.mosaic_tpu.registers import iota, multiply_halves, spread, sum64
 from flaxnoise.backends.xla.combine import combine
@@ -99,7 +100,7 @@ def _kernel(
     refs = refs[: len(refs) - has_buffer]
     coefficients = {
         name: jnp.full((SUBLANES, LANES), ref[0, 0])
-        for name, ref in zip(names, refs[: len(names)], strict=True)
+        for name, ref in named(names, refs[: len(names)]).items()
     }
     x_ref, y_ref = refs[len(names)] if has_x else None, refs[-1]
     scalar = {name: words_ref[0, column] for column, name in enumerate(WORDS)}
