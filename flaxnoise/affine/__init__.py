@@ -5,7 +5,7 @@ Importing this package registers the rules of the primitive with jax.
 
 from flaxnoise.affine import attention as attention
 from flaxnoise.affine import batching, differentiation, lowering
-from flaxnoise.affine.call import Place as Place
+from flaxnoise.affine.call import Location as Location
 from flaxnoise.affine.call import apply as apply
 from flaxnoise.affine.call import draw as draw
 from flaxnoise.affine.call import here as here
@@ -18,7 +18,7 @@ from flaxnoise.affine.private import weakly_typed_as as weakly_typed_as
 from flaxnoise.affine.shard import is_shard as is_shard
 from flaxnoise.affine.shard import linear_index as linear_index
 from flaxnoise.affine.shard import shard_of as shard_of
-from flaxnoise.affine.shard import whole_arrays as whole_arrays
+from flaxnoise.affine.shard import without_local_shard as without_local_shard
 from flaxnoise.backends.choice import forced_backend as forced_backend
 from flaxnoise.backends.choice import has_attention as has_attention
 from flaxnoise.stream.kinds import DOMAINS as DOMAINS

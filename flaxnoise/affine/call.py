@@ -11,7 +11,7 @@ from flaxnoise.affine.shard import located
 from flaxnoise.backends.choice import forced_backend
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """The location of n in a global array, and the forced backend.
 
     Both come from context managers. Custom derivative rules, which are traced after these have
@@ -19,23 +19,23 @@ class Place(NamedTuple):
 
     Attributes:
         start: linear index of the first element, as (low, high) words; None stands for 0.
-        whole: shape of the global array if n is a shard, else None.
+        global_shape: shape of the global array if n is a shard, else None.
         backend: name of the forced backend, or None.
     """
 
     start: jax.Array | None = None
-    whole: tuple[int, ...] | None = None
+    global_shape: tuple[int, ...] | None = None
     backend: str | None = None
 
 
-def here(shape: tuple[int, ...], shared: tuple[int, ...] = ()) -> Place:
+def here(shape: tuple[int, ...], shared: tuple[int, ...] = ()) -> Location:
     """The location and backend that ``local_shard`` and ``backend`` around the call set.
 
     Args:
         shape: dimensions of n on this device.
         shared: dimensions along which the noise is shared, and n therefore is not sharded.
     """
-    return Place(*located(shape, shared), forced_backend())
+    return Location(*located(shape, shared), forced_backend())
 
 
 def draw(
@@ -45,7 +45,7 @@ def draw(
     dtype: jax.typing.DTypeLike,
     *,
     threshold: jax.Array | None = None,
-    place: Place | None = None,
+    location: Location | None = None,
 ) -> jax.Array:
     """Draws n.
 
@@ -55,12 +55,12 @@ def draw(
         shape: shape of n.
         dtype: dtype of the result.
         threshold: for kinds that drop; broadcasts to shape.
-        place: location of n; by default that of ``here``.
+        location: location of n; by default that of ``here``.
     """
     operands = {"key": arguments.key_words(key)}
     if threshold is not None:
         operands["threshold"] = _aligned(threshold, len(shape))
-    return _at(here(shape) if place is None else place, operands, kind, shape, dtype)
+    return _at(here(shape) if location is None else location, operands, kind, shape, dtype)
 
 
 def apply(
@@ -69,7 +69,7 @@ def apply(
     x: jax.Array,
     shared: tuple[int, ...] = (),
     *,
-    place: Place | None = None,
+    location: Location | None = None,
     **operands: Any,
 ) -> jax.Array:
     """y = x·(a + b·n) + (c + d·n).
@@ -79,7 +79,7 @@ def apply(
         key: a single key, or its words.
         x: floating or complex array.
         shared: dimensions along which the noise is shared.
-        place: location of n; by default that of ``here``.
+        location: location of n; by default that of ``here``.
         **operands: any of a, b, c, d and threshold; they broadcast to x.
     """
     shape = reduced(x, shared)
@@ -88,7 +88,7 @@ def apply(
         for name, value in operands.items()
     }
     given = {"key": arguments.key_words(key), "x": x, **aligned}
-    return _at(here(shape, shared) if place is None else place, given, kind, shape, x.dtype)
+    return _at(here(shape, shared) if location is None else location, given, kind, shape, x.dtype)
 
 
 def reduced(x: jax.Array, shared: tuple[int, ...]) -> tuple[int, ...]:
@@ -102,15 +102,15 @@ def precision(x: jax.Array) -> jnp.dtype:
 
 
 def _at(
-    place: Place,
+    location: Location,
     operands: dict[str, jax.Array],
     kind: str,
     shape: tuple[int, ...],
     dtype: jax.typing.DTypeLike,
 ) -> jax.Array:
-    if place.start is not None:
-        operands["start"] = place.start
-    static = {"global_shape": place.whole, "backend": place.backend}
+    if location.start is not None:
+        operands["start"] = location.start
+    static = {"global_shape": location.global_shape, "backend": location.backend}
     return affine(operands, kind=kind, shape=shape, dtype=dtype, **static)
 
 

@@ -48,7 +48,7 @@ def local_shard(spec: PartitionSpec) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def whole_arrays() -> Iterator[None]:
+def without_local_shard() -> Iterator[None]:
     """Suspends ``local_shard``, for arrays that are replicated on every device, such as weights."""
     with _spec(None):
         yield
@@ -104,11 +104,11 @@ def located(
     axes = _sharding_axes(shape)
     if axes is None:
         return None, None
-    whole = tuple(
+    global_shape = tuple(
         1 if dimension in shared else size * lax.axis_size(axes[dimension])
         for dimension, size in enumerate(shape)
     )
-    return first_index(shape, whole, axes), whole
+    return first_index(shape, global_shape, axes), global_shape
 
 
 def shard_of(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[jax.Array | int, ...]] | None:
@@ -126,22 +126,24 @@ def shard_of(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[jax.Array |
     axes = _sharding_axes(shape)
     if axes is None:
         return None
-    whole = tuple(size * lax.axis_size(names) for size, names in zip(shape, axes, strict=True))
+    global_shape = tuple(
+        size * lax.axis_size(names) for size, names in zip(shape, axes, strict=True)
+    )
     offsets = tuple(
         lax.axis_index(names) * size if names else 0
         for size, names in zip(shape, axes, strict=True)
     )
-    return whole, offsets
+    return global_shape, offsets
 
 
 def first_index(
-    shape: Sequence[int], whole: Sequence[int], axes: Sequence[tuple[str, ...]]
+    shape: Sequence[int], global_shape: Sequence[int], axes: Sequence[tuple[str, ...]]
 ) -> jax.Array:
     """uint32[2], the linear index of the first element of this device's shard, as (low, high).
 
     Args:
         shape: dimensions of n on each device.
-        whole: dimensions of the global n.
+        global_shape: dimensions of the global n.
         axes: the mesh axes over which each dimension is sharded.
     """
     with jax.enable_x64(True):
@@ -149,20 +151,20 @@ def first_index(
             lax.axis_index(names).astype(jnp.uint64) * jnp.uint64(size) if names else 0
             for size, names in zip(shape, axes, strict=True)
         ]
-        return linear_index(offsets, whole)
+        return linear_index(offsets, global_shape)
 
 
-def linear_index(offsets: Sequence[jax.Array | int], whole: Sequence[int]) -> jax.Array:
+def linear_index(offsets: Sequence[jax.Array | int], global_shape: Sequence[int]) -> jax.Array:
     """uint32[2], the row-major linear index of an element, as (low, high) words.
 
     Args:
         offsets: position of the element in each dimension.
-        whole: dimensions of the array.
+        global_shape: dimensions of the array.
     """
     with jax.enable_x64(True):
         index = jnp.zeros((), jnp.uint64)
         stride = 1
-        for offset, size in zip(reversed(offsets), reversed(whole), strict=True):
+        for offset, size in zip(reversed(offsets), reversed(global_shape), strict=True):
             if size != 1 and not (isinstance(offset, int) and offset == 0):
                 index += jnp.asarray(offset).astype(jnp.uint64) * jnp.uint64(stride)
             stride *= size

@@ -32,8 +32,8 @@ class Call:
         global_shape: dimensions of the global array of which n is a shard, or n's own.
         dtype: dtype of the result.
         wide: whether linear indices may exceed 32 bits.
-        sharding: "whole" on one device, or if every mesh axis is manual; else "explicit" or "auto",
-            by the type of the mesh axes; "mixed" if no kernel can run per shard.
+        sharding: "whole" on one device, or if every mesh axis is manual; else "explicit" or
+            "auto", by the type of the mesh axes; "mixed" if no kernel can run per shard.
         platform: jax's name of the platform; "several" in a program for more than one.
         exported: whether the program is exported.
         devices: devices that the program is compiled for; empty if jax does not pass them.

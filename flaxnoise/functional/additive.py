@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from flaxnoise import arguments
-from flaxnoise.affine import FLAT, Place, here, reduced
+from flaxnoise.affine import FLAT, Location, here, reduced
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import (
     apply,
@@ -214,13 +214,13 @@ def _salt_and_pepper(
     dims: tuple[int, ...],
 ) -> jax.Array:
     # Both masks compare the same random numbers: what half the rate drops, the full rate drops too.
-    whole, _ = bernoulli(rate, dtype=precision(x))
+    full, _ = bernoulli(rate, dtype=precision(x))
     half, _ = bernoulli(jnp.where(rate < 1, rate, 1) / 2, dtype=precision(x))
     high, low = (finite(value, precision(x)) for value in (high, low))
-    place = here(reduced(x, dims), dims)
-    drawn, place = (arguments.key_words(key), place.start), place._replace(start=None)
-    salted = _replaced(drawn, x, whole, high, dims, place)
-    return _replaced(drawn, salted, half, low, dims, place)
+    location = here(reduced(x, dims), dims)
+    drawn, location = (arguments.key_words(key), location.start), location._replace(start=None)
+    salted = _replaced(drawn, x, full, high, dims, location)
+    return _replaced(drawn, salted, half, low, dims, location)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(4, 5))
@@ -230,24 +230,26 @@ def _replaced(
     drop: jax.Array,
     value: jax.Array,
     dims: tuple[int, ...],
-    place: Place,
+    location: Location,
 ) -> jax.Array:
     """x where kept, value where dropped."""
     words, start = drawn
-    place = place._replace(start=start)
-    return apply("keep", words, x, dims, place=place, threshold=drop, b=1.0, c=value, d=-value)
+    location = location._replace(start=start)
+    return apply(
+        "keep", words, x, dims, location=location, threshold=drop, b=1.0, c=value, d=-value
+    )
 
 
 def _replaced_jvp(
-    dims: tuple[int, ...], place: Place, primals: Any, tangents: Any
+    dims: tuple[int, ...], location: Location, primals: Any, tangents: Any
 ) -> tuple[Any, Any]:
     # Differentiated through c and d, the gradient of value would be a difference of two sums.
     (drawn, x, drop, value), (_, dx, _, dvalue) = primals, tangents
     words, start = drawn
-    located = place._replace(start=start)
+    located = location._replace(start=start)
 
     def draw(v: jax.Array, **coefficients: float) -> jax.Array:
-        return apply("keep", words, v, dims, place=located, threshold=drop, **coefficients)
+        return apply("keep", words, v, dims, location=located, threshold=drop, **coefficients)
 
     parts = []
     if not isinstance(dx, SymbolicZero):
@@ -257,7 +259,7 @@ def _replaced_jvp(
         everywhere = jnp.broadcast_to(dvalue, x.shape, out_sharding=explicit_sharding(x))
         parts.append(draw(everywhere, a=1.0, b=-1.0).astype(x.dtype))
     dy = functools.reduce(jnp.add, parts) if parts else jnp.zeros_like(x)
-    return _replaced(drawn, x, drop, value, dims, place), dy
+    return _replaced(drawn, x, drop, value, dims, location), dy
 
 
 _replaced.defjvp(_replaced_jvp, symbolic_zeros=True)

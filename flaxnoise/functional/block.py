@@ -10,7 +10,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import FLAT, Place, draw, linear_index, shard_of, threshold, weakly_typed_as
+from flaxnoise.affine import (
+    FLAT,
+    Location,
+    draw,
+    linear_index,
+    shard_of,
+    threshold,
+    weakly_typed_as,
+)
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import explicit_sharding, precision
 
@@ -169,21 +177,21 @@ class _Maps(NamedTuple):
 
     Attributes:
         local: shape on this device.
-        whole: global shape.
+        global_shape: global shape.
         offsets: position of the shard in the global array; None if it is not sharded.
         sides: of a block, clipped to those of a map.
     """
 
     local: tuple[int, ...]
-    whole: tuple[int, ...]
+    global_shape: tuple[int, ...]
     offsets: tuple[jax.Array | int, ...] | None
     sides: tuple[int, ...]
 
     @classmethod
     def of(cls, x: jax.Array, sides: tuple[int, ...]) -> "_Maps":
-        whole, offsets = shard_of(x.shape) or (x.shape, None)
-        maps = whole[-1 - len(sides) : -1]
-        return cls(x.shape, whole, offsets, tuple(map(min, sides, maps)))
+        global_shape, offsets = shard_of(x.shape) or (x.shape, None)
+        maps = global_shape[-1 - len(sides) : -1]
+        return cls(x.shape, global_shape, offsets, tuple(map(min, sides, maps)))
 
     @property
     def space(self) -> range:
@@ -193,12 +201,12 @@ class _Maps(NamedTuple):
     def along(self, axis: int) -> tuple[int, int, jax.Array | int, int]:
         """Local size, global size, offset and side of a block along a spatial axis."""
         offset = 0 if self.offsets is None else self.offsets[axis]
-        return self.local[axis], self.whole[axis], offset, self.sides[axis - self.space[0]]
+        return self.local[axis], self.global_shape[axis], offset, self.sides[axis - self.space[0]]
 
     @property
     def exponent(self) -> float:
         """f/(b·v), the inverse of the mean number of blocks that cover a position."""
-        sizes = [self.whole[axis] for axis in self.space]
+        sizes = [self.global_shape[axis] for axis in self.space]
         places = [size - side + 1 for size, side in zip(sizes, self.sides, strict=True)]
         return math.prod(sizes) / (math.prod(self.sides) * math.prod(places))
 
@@ -209,20 +217,20 @@ def _dropped(maps: _Maps, key: jax.Array, gamma: jax.Array) -> jax.Array:
     A block extends side − 1 positions beyond its first one. A shard therefore draws for the blocks
     that begin in it and for those that begin up to side − 1 positions before it.
     """
-    drawn, places = list(maps.local), list(maps.whole)
+    drawn, places = list(maps.local), list(maps.global_shape)
     first = list(maps.offsets or (0,) * len(drawn))
     for axis in maps.space:
-        size, whole, offset, side = maps.along(axis)
-        places[axis] = whole - side + 1
+        size, total, offset, side = maps.along(axis)
+        places[axis] = total - side + 1
         drawn[axis] = min(size + side - 1, places[axis])
         first[axis] = 0
         if drawn[axis] < places[axis]:
             first[axis] = jnp.clip(offset - (side - 1), 0, places[axis] - drawn[axis])
-    place = Place()
+    location = Location()
     if maps.offsets is not None:
-        place = Place(linear_index(first, places), tuple(places))
+        location = Location(linear_index(first, places), tuple(places))
     drop = threshold(gamma)
-    kept = draw("keep", key, tuple(drawn), jnp.bool_, threshold=drop, place=place)
+    kept = draw("keep", key, tuple(drawn), jnp.bool_, threshold=drop, location=location)
     window, around = [1] * len(drawn), [(0, 0)] * len(drawn)
     for axis, side in zip(maps.space, maps.sides, strict=True):
         window[axis], around[axis] = side, (side - 1, side - 1)
@@ -231,8 +239,8 @@ def _dropped(maps: _Maps, key: jax.Array, gamma: jax.Array) -> jax.Array:
         ~kept, False, lax.bitwise_or, tuple(window), (1,) * len(drawn), around
     )
     for axis in maps.space:
-        size, whole, offset, _ = maps.along(axis)
-        if size != whole:
+        size, total, offset, _ = maps.along(axis)
+        if size != total:
             dropped = lax.dynamic_slice_in_dim(dropped, offset - first[axis], size, axis)
     return dropped
 
@@ -248,10 +256,10 @@ def _scale(maps: _Maps, realised: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """1/P(keep) of each position of a map, 0 where P(keep) is 0."""
     cover = jnp.ones((), dtype)
     for axis in maps.space:
-        size, whole, offset, side = maps.along(axis)
+        size, total, offset, side = maps.along(axis)
         position = jnp.arange(size) + offset
         first = jnp.maximum(position - side + 1, 0)
-        last = jnp.minimum(position, whole - side)
+        last = jnp.minimum(position, total - side)
         cover = cover[..., None] * (last - first + 1).astype(dtype)
     kept = realised < 1
     log_keep = jnp.log1p(-jnp.where(kept, realised, 0).astype(dtype))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flaxnoise.affine import apply as apply
 from flaxnoise.affine import keep_scale, threshold
 from flaxnoise.affine import precision as precision
-from flaxnoise.affine import whole_arrays as whole_arrays
+from flaxnoise.affine import without_local_shard as without_local_shard
 
 
 def explicit_sharding(x: jax.Array) -> jax.sharding.NamedSharding | None:

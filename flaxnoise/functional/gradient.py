@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxnoise import arguments
-from flaxnoise.affine import Place, apply, here, weakly_typed_as
+from flaxnoise.affine import Location, apply, here, weakly_typed_as
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import finite, precision
 
@@ -141,9 +141,9 @@ def gradient_noise(key: jax.Array, x: jax.Array, stddev: jax.typing.ArrayLike) -
     x = arguments.inexact("gradient_noise", x, complex_too=False)
     stddev = arguments.nonnegative("gradient_noise", "stddev", stddev, x.shape, x.dtype)
     words = arguments.key_words(arguments.single_key("gradient_noise", key))
-    place = here(x.shape)
-    drawn = (words, place.start)
-    return _noisy(x, drawn, finite(stddev, precision(x)), place._replace(start=None))
+    location = here(x.shape)
+    drawn = (words, location.start)
+    return _noisy(x, drawn, finite(stddev, precision(x)), location._replace(start=None))
 
 
 def activity_regularization(
@@ -251,19 +251,19 @@ def _stopped_where(x: Any, where: Any) -> Any:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _noisy(x: jax.Array, drawn: Any, stddev: jax.Array, place: Place) -> jax.Array:
+def _noisy(x: jax.Array, drawn: Any, stddev: jax.Array, location: Location) -> jax.Array:
     return x
 
 
 def _noisy_forward(
-    x: jax.Array, drawn: Any, stddev: jax.Array, place: Place
+    x: jax.Array, drawn: Any, stddev: jax.Array, location: Location
 ) -> tuple[jax.Array, Any]:
     return x, (drawn, stddev)
 
 
-def _noisy_backward(place: Place, residuals: Any, dy: jax.Array) -> tuple[Any, ...]:
+def _noisy_backward(location: Location, residuals: Any, dy: jax.Array) -> tuple[Any, ...]:
     (words, start), stddev = residuals
-    dx = apply("normal", words, dy, place=place._replace(start=start), a=1.0, d=stddev)
+    dx = apply("normal", words, dy, location=location._replace(start=start), a=1.0, d=stddev)
     none = jax.tree.map(lambda each: np.zeros(each.shape, jax.dtypes.float0), (words, start))
     return dx, none, jnp.zeros_like(stddev)
 

@@ -6,7 +6,7 @@ import jax
 from flax import linen as nn
 from flax.core import meta
 
-from flaxnoise.functional.formula import whole_arrays
+from flaxnoise.functional.formula import without_local_shard
 from flaxnoise.layer import Layer
 
 
@@ -70,7 +70,7 @@ class WeightNoise(Layer, nn.Module):
                 f"{self.parameter!r}."
             )
         boxed = parameters[self.parameter]  # by with_partitioning, for example
-        with whole_arrays():
+        with without_local_shard():
             noisy = self.noise(meta.unbox(boxed), deterministic=False, key=key, **given)
         noisy = meta.replace_boxed(boxed, noisy)
         call = nn.map_variables(

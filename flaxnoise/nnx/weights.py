@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from flaxnoise.functional.formula import whole_arrays
+from flaxnoise.functional.formula import without_local_shard
 from flaxnoise.layer import Layer
 from flaxnoise.nnx.base import Noise, Streams
 
@@ -67,7 +67,7 @@ class WeightNoise(Layer, nnx.Module):
             TypeError: raised by the noise.
         """
         clean = getattr(self.layer, self.parameter)
-        with whole_arrays():
+        with without_local_shard():
             noisy = self.noise(
                 clean.get_value(), deterministic=deterministic, rngs=rngs, key=key, **given
             )

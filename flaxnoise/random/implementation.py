@@ -32,7 +32,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flaxnoise.affine import DOMAINS, FLAT, Place, draw
+from flaxnoise.affine import DOMAINS, FLAT, Location, draw
 
 KEY_SHAPE = (4,)
 
@@ -122,12 +122,12 @@ def _parts(words: jax.Array, bit_width: int) -> jax.Array:
 def _block(key: jax.Array, domain: str, number: jax.Array) -> jax.Array:
     """uint32[4], a block of a domain, given its uint32 number."""
     first = jnp.stack([number << jnp.uint32(2), number >> jnp.uint32(30)])
-    place = Place(first, _ALL_BLOCKS)
-    return draw("bits", _in_domain(key, domain), KEY_SHAPE, jnp.uint32, place=place)
+    location = Location(first, _ALL_BLOCKS)
+    return draw("bits", _in_domain(key, domain), KEY_SHAPE, jnp.uint32, location=location)
 
 
 def _words(key: jax.Array, shape: tuple[Any, ...]) -> jax.Array:
-    return draw("bits", key, shape, jnp.uint32, place=Place())  # local_shard does not apply
+    return draw("bits", key, shape, jnp.uint32, location=Location())  # local_shard does not apply
 
 
 def _in_domain(key: jax.Array, domain: str) -> jax.Array:

@@ -126,7 +126,7 @@ def _masked(
     temperature = jnp.asarray(temperature, dtype)
     temperature = jnp.where(temperature > 2.0**-10, temperature, 2.0**-10)  # also replaces NaN
     shape = reduced(x, dims)
-    u = draw("unit_uniform", key, shape, jnp.float32, place=here(shape, dims)).astype(dtype)
+    u = draw("unit_uniform", key, shape, jnp.float32, location=here(shape, dims)).astype(dtype)
     logistic = jnp.log(u) - jnp.log1p(-u)
     factor = jax.nn.sigmoid(-(logit + logistic) / temperature) * (1 + jnp.exp(logit))
     return weakly_typed_as((x.astype(dtype) * factor).astype(x.dtype), x)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import FLAT, Place, apply, shard_of, weakly_typed_as, whole_arrays
+from flaxnoise.affine import FLAT, Location, apply, shard_of, weakly_typed_as, without_local_shard
 from flaxnoise.functional.formula import precision
 
 
@@ -90,7 +90,7 @@ def _factorised(
     bias_stddev: jax.Array,
 ) -> jax.Array:
     inputs, outputs = kernel.shape
-    with whole_arrays():
+    with without_local_shard():
         n = random.normal(key, (inputs + outputs,), precision(kernel))
     n = weakly_typed_as((jnp.sign(n) * jnp.sqrt(jnp.abs(n))).astype(kernel.dtype), kernel)
     into, out_of, bias, bias_stddev = (
@@ -122,8 +122,8 @@ def _aligned(vector: jax.Array, rank: int) -> jax.Array:
 
 def _times_normal(key: jax.Array, stddev: jax.Array, start: int) -> jax.Array:
     """stddev·n, n starting at a linear index. stddev is x of the formula, so it may be negative."""
-    place = Place(jnp.array([start & 0xFFFFFFFF, start >> 32], jnp.uint32))
-    return apply("normal", key, stddev, place=place, b=1.0)
+    location = Location(jnp.array([start & 0xFFFFFFFF, start >> 32], jnp.uint32))
+    return apply("normal", key, stddev, location=location, b=1.0)
 
 
 def noisy_dense_start(
