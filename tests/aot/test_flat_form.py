@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from every import every
 from flaxnoise.backends.xla import flat as xla_flat
 from flaxnoise.backends.xla.backend import Xla
 from forms import form as form_of
@@ -34,7 +35,7 @@ def operands_of(kind: str, shape: tuple[int, ...], keys: int = 1) -> dict[str, j
     return operands
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every("kind", KINDS)
 def test_flat_noise_is_the_same_for_every_shape(kind: str):
     dtype = jnp.uint32 if kind == "bits" else jnp.float32
     for shape, keys in itertools.product(SHAPES, (1, 3)):
@@ -45,8 +46,8 @@ def test_flat_noise_is_the_same_for_every_shape(kind: str):
         )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", [(3, 7, 53), (1023,), (5, 206)], ids=str)
+@every("kind", KINDS)
+@every("shape", [(3, 7, 53), (1023,), (5, 206)], ids=str)
 def test_whole_blocks_and_the_remainder_are_the_whole(
     kind: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ):
@@ -78,7 +79,7 @@ def test_examples_of_a_batch_whose_index_needs_64_bits_keep_their_own():
     assert over_examples not in str(exceeds)
 
 
-@pytest.mark.parametrize(
+@every(
     ("whole", "parts"),
     [
         ((8, 12), (4, 1)),
@@ -88,7 +89,7 @@ def test_examples_of_a_batch_whose_index_needs_64_bits_keep_their_own():
         ((4, 4, 8), (2, 2, 1)),
     ],
 )
-@pytest.mark.parametrize("flat", [False, True])
+@every("flat", [False, True])
 def test_shards_have_the_noise_of_the_whole(whole: tuple, parts: tuple, flat: bool):
     key = {"key": jnp.arange(4, dtype=jnp.uint32)}
     params = {"kind": "bits", "dtype": jnp.uint32, "flat": flat}
@@ -103,7 +104,7 @@ def test_shards_have_the_noise_of_the_whole(whole: tuple, parts: tuple, flat: bo
         np.testing.assert_array_equal(got, expected[box])
 
 
-@pytest.mark.parametrize("kind", ["bits", "masked_normal"])
+@every("kind", ["bits", "masked_normal"])
 def test_a_box_of_fours_may_begin_at_no_multiple_of_four(kind: str):
     """Rows of 6 elements; the box is two of four rows, from the second on."""
     ones = {} if kind == "bits" else {"threshold": jnp.full((1, 1), 1 << 30, jnp.uint32)}

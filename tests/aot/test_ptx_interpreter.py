@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ptx
+from every import every
 
 HEAD = """
 .visible .entry kernel(
@@ -55,7 +56,7 @@ def test_a_fused_product_is_rounded_once():
         assert got == nearest(square + Fraction(float(np.float32(c)))), c
 
 
-@pytest.mark.parametrize(
+@every(
     ("body", "expected"),
     [
         ("shf.l.wrap.b32 	%r9, %r2, %r2, 16;", lambda w: w << 16 & 0xFFFFFFFF | w >> 16),
@@ -103,7 +104,7 @@ def test_nan_is_the_one_nan_of_ptx():
     assert set(applied(body, nan)) == {0x7FFFFFFF}
 
 
-@pytest.mark.parametrize(
+@every(
     ("after", "error", "message"),
     [
         ("st.global.b32 	[%rd7+4], %r2;", IndexError, "out of bounds"),
