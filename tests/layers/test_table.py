@@ -1,7 +1,6 @@
 """Every noise function has a layer in both APIs, and every layer a row in the tests' table."""
 
 import inspect
-from pathlib import Path
 
 import pytest
 
@@ -41,12 +40,6 @@ def test_every_noise_function_has_a_row():
 def test_both_apis_have_the_same_layers():
     linen, nnx = (api.public() for api in APIS)
     assert linen == nnx, f"add a class for {sorted(linen ^ nnx)}, which one API lacks"
-
-
-def test_layers_that_are_tested_elsewhere_are_tested_there():
-    for name, file in ELSEWHERE.items():
-        text = (Path(__file__).parent / file).read_text()
-        assert f".{name}(" in text or f'"{name}"' in text
 
 
 def test_a_layer_without_a_row_is_noticed(monkeypatch: pytest.MonkeyPatch):
