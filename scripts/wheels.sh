@@ -14,6 +14,16 @@ python=$venv/bin/python
 zig=$("$python" -c 'import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), "zig"))')
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# What a build needs, for this machine: pip's isolated environments would be of the wheel's platform.
+"$python" -m venv "$work/build"
+"$work/build/bin/python" -m pip install -qq --disable-pip-version-check cmake ninja scikit-build-core wheel
+"$work/build/bin/python" - <<'PYTHON' | xargs -d '\n' "$work/build/bin/python" -m pip install -qq --disable-pip-version-check --no-deps
+import tomllib
+
+with open("pyproject.toml", "rb") as file:
+    requires = tomllib.load(file)["build-system"]["requires"]
+print(*(line for line in requires if line.startswith("jaxlib")), sep="\n")  # for its headers
+PYTHON
 
 wheel() { # NAME TARGET SYSTEM PROCESSOR HOST TAG
   local name=$1 target=$2 system=$3 processor=$4 host=$5 tag=$6 compiler
@@ -24,7 +34,7 @@ wheel() { # NAME TARGET SYSTEM PROCESSOR HOST TAG
     chmod +x "$work/$name/$compiler"
   done
   CC=$work/$name/cc CXX=$work/$name/c++ FLAXNOISE_KERNEL=1 _PYTHON_HOST_PLATFORM=$host \
-    "$python" -m pip wheel -qq --no-deps --no-cache-dir -w "$work/$name" . \
+    "$work/build/bin/python" -m pip wheel -qq --no-build-isolation --no-deps --no-cache-dir -w "$work/$name" . \
     -C cmake.define.CMAKE_SYSTEM_NAME="$system" -C cmake.define.CMAKE_SYSTEM_PROCESSOR="$processor" ||
     stop "the wheel for $name was not built; see the compiler's message above"
   "$python" -m wheel tags --remove --platform-tag "$tag" "$work/$name"/*.whl >/dev/null
