@@ -35,7 +35,8 @@ wheel() { # NAME TARGET SYSTEM PROCESSOR HOST TAG
   done
   CC=$work/$name/cc CXX=$work/$name/c++ FLAXNOISE_KERNEL=1 _PYTHON_HOST_PLATFORM=$host \
     "$work/build/bin/python" -m pip wheel -qq --no-build-isolation --no-deps --no-cache-dir -w "$work/$name" . \
-    -C cmake.define.CMAKE_SYSTEM_NAME="$system" -C cmake.define.CMAKE_SYSTEM_PROCESSOR="$processor" ||
+    -C cmake.define.CMAKE_SYSTEM_NAME="$system" -C cmake.define.CMAKE_SYSTEM_PROCESSOR="$processor" \
+    -C cmake.define.CMAKE_INSTALL_NAME_TOOL="$(type -P true)" || # CMake wants it for macOS, and does not call it
     stop "the wheel for $name was not built; see the compiler's message above"
   "$python" -m wheel tags --remove --platform-tag "$tag" "$work/$name"/*.whl >/dev/null
   mv "$work/$name"/*.whl dist/
