@@ -26,6 +26,7 @@ from flaxnoise.functional.gradient import gradient_noise as gradient_noise
 from flaxnoise.functional.gradient import gradient_reversal as gradient_reversal
 from flaxnoise.functional.gradient import gradient_scale as gradient_scale
 from flaxnoise.functional.gradient import stop_gradient as stop_gradient
+from flaxnoise.functional.learned import calm_dense as calm_dense
 from flaxnoise.functional.learned import concrete_dropout as concrete_dropout
 from flaxnoise.functional.learned import concrete_dropout_penalty as concrete_dropout_penalty
 from flaxnoise.functional.learned import noisy_dense as noisy_dense

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from flaxnoise import arguments, random
-from flaxnoise.affine import FLAT, is_shard
+from flaxnoise.affine import FLAT, is_shard, weakly_typed_as
 from flaxnoise.functional.certain import same_for_every_key
 from flaxnoise.functional.formula import apply, bernoulli, precision
 
@@ -142,12 +142,16 @@ def residual_drop_path(
         return x
     if kept == rows:
         return x + _branch(owner, branch, x)
+    # The transpose of this conversion makes the gradient weakly typed where x is.
+    strong = jax.lax.convert_element_type(x, x.dtype)
     # Sorted, so that the rows are read and written in memory order.
     order = jnp.argsort(random.bits(key, (rows,)))
     chosen = jnp.sort(order[:kept])
     scale = jnp.asarray(rows / kept, precision(x))
-    part = (_branch(owner, branch, x[chosen]) * scale).astype(x.dtype)
-    return x.at[chosen].add(part, indices_are_sorted=True, unique_indices=True)
+    rows_of_branch = weakly_typed_as(strong[chosen], x)
+    part = (_branch(owner, branch, rows_of_branch) * scale).astype(x.dtype)
+    y = strong.at[chosen].add(part, indices_are_sorted=True, unique_indices=True)
+    return weakly_typed_as(y, x)
 
 
 def rows_kept(rows: int, rate: float) -> int:

@@ -142,6 +142,11 @@ class NoisyDense(Noise, _Features):
         key: jax.Array | None = None,
     ) -> jax.Array:
         """Applies the function with the parameters; arguments as in ``Dropout``."""
+        inputs = arguments.inexact("noisy_dense", inputs, complex_too=False)
+        arguments.at_least_dimensions("noisy_dense", inputs, 1)
+        if self.has_variable("params", "kernel"):  # before Flax refuses another shape
+            kernel = nn.meta.unbox(self.get_variable("params", "kernel"))
+            arguments.of_shape("noisy_dense", "kernel", kernel, (inputs.shape[-1], self.features))
         bound, stddev = functional.noisy_dense_start(inputs.shape[-1], self.factorised, self.stddev)
         shape = (inputs.shape[-1], self.features)
         parameters = {}
@@ -150,7 +155,7 @@ class NoisyDense(Noise, _Features):
             name = f"{name}_stddev"
             parameters[name] = self.param(name, nn.initializers.constant(stddev), dims)
         if nn.merge_param("deterministic", self.deterministic, deterministic):
-            return inputs @ parameters["kernel"] + parameters["bias"]
+            return functional.calm_dense(inputs, parameters["kernel"], parameters["bias"])
         key = rng if key is None else key
         key = self._next_key({}) if key is None else key
         return functional.noisy_dense(key, inputs, **parameters, factorised=self.factorised)

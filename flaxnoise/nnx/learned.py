@@ -133,6 +133,6 @@ class NoisyDense(Noise):
         names = ("kernel", "bias", "kernel_stddev", "bias_stddev")
         parameters = {name: getattr(self, name).get_value() for name in names}
         if self._is_deterministic(deterministic):
-            return inputs @ parameters["kernel"] + parameters["bias"]
+            return functional.calm_dense(inputs, parameters["kernel"], parameters["bias"])
         key = self._next_key(rngs, {}) if key is None else key
         return functional.noisy_dense(key, inputs, **parameters, factorised=self.factorised)

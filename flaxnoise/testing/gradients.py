@@ -72,8 +72,9 @@ def assert_no_noise_residuals(f: Callable[..., Any], *args: Any) -> None:
 
     Args:
         f: a differentiable function of keys and arrays.
-        *args: arguments of f: keys, typed or raw, and arrays that are large enough (dozens of
-            elements) for two keys not to give the same noise by chance.
+        *args: arguments of f: keys, and arrays that are large enough (dozens of elements) for two
+            keys not to give the same noise by chance. Without a typed key, each uint32 array whose
+            last dimension is 1, 2 or 4 counts as raw keys, since nothing tells it from one.
 
     Raises:
         AssertionError: a residual holds noise.
@@ -85,10 +86,12 @@ def assert_no_noise_residuals(f: Callable[..., Any], *args: Any) -> None:
     """
     owner = "assert_no_noise_residuals"
     leaves, tree = jax.tree.flatten(args)
-    keys = [leaf for leaf in leaves if _is_key(leaf)]
+    typed = any(map(_is_typed_key, leaves))
+    is_key = _is_typed_key if typed else _is_raw_key
+    keys = [leaf for leaf in leaves if is_key(leaf)]
     if not keys:
         raise ValueError(f"{owner}: there is no key among the arguments. Let f take it as one.")
-    changed = tree.unflatten([_other_key(leaf) if _is_key(leaf) else leaf for leaf in leaves])
+    changed = tree.unflatten([_other_key(leaf) if is_key(leaf) else leaf for leaf in leaves])
     words = sum(_key_data(key).size for key in keys)
     found = []
     kept = zip(_residuals(owner, f, args), _residuals(owner, f, changed), strict=True)
@@ -143,21 +146,22 @@ def _nonzero(gradient: np.ndarray) -> str:
     )
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_typed_key(leaf: Any) -> bool:
+    dtype = getattr(leaf, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def _is_raw_key(leaf: Any) -> bool:
     dtype, shape = getattr(leaf, "dtype", None), getattr(leaf, "shape", ())
-    if dtype is None:
-        return False
-    return jnp.issubdtype(dtype, jax.dtypes.prng_key) or (
-        dtype == jnp.uint32 and shape[-1:] in ((1,), (2,), (4,))
-    )
+    return dtype == jnp.uint32 and shape[-1:] in ((1,), (2,), (4,))
 
 
 def _key_data(key: jax.Array) -> jax.Array:
-    return jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+    return jax.random.key_data(key) if _is_typed_key(key) else key
 
 
 def _other_key(key: jax.Array) -> jax.Array:
     words = _key_data(key) ^ jnp.uint32(0x2545F491)
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+    if not _is_typed_key(key):
         return words
     return jax.random.wrap_key_data(words, impl=jax.random.key_impl(key))

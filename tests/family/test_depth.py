@@ -121,6 +121,13 @@ def test_gradient_of_the_skipping_form_is_that_of_its_rows():
         check_grads(call, (1.5, array(10, 3, dtype=jnp.float64)), order=1, atol=bound, rtol=bound)
 
 
+def test_gradient_of_the_skipping_form_is_weakly_typed_where_x_is():
+    for x in (jnp.full((10, 3), 1.5), array(10, 3)):
+        y, pull = jax.vjp(lambda x: flaxnoise.residual_drop_path(KEY, jnp.tanh, x, 0.3), x)
+        (gradient,) = pull(jnp.ones_like(y))
+        assert gradient.weak_type == x.weak_type
+
+
 def test_mistakes_are_named():
     x = array(10, 3)
     with pytest.raises(TypeError, match=r"residual_drop_path: rate must be known while tracing"):

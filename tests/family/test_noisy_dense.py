@@ -118,6 +118,20 @@ def test_layers_are_the_function(factorised: bool):
         np.testing.assert_array_equal(parameters["kernel_stddev"], np.float32(stddev))
 
 
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_layers_name_a_wrong_shape_or_type_as_the_function_does(deterministic: bool):
+    dense = flaxnoise.linen.NoisyDense(7, deterministic=deterministic)
+    variables = dense.init({"params": KEY, "dropout": KEY}, X)
+    layer = flaxnoise.nnx.NoisyDense(33, 7, deterministic=deterministic, rngs=nnx.Rngs(0))
+    for call in (lambda x: dense.apply(variables, x, rngs={"dropout": KEY}), layer):
+        with pytest.raises(ValueError, match=r"noisy_dense: kernel must have the shape \(5, 7\)"):
+            call(X[..., :5])
+        with pytest.raises(ValueError, match=r"noisy_dense: x must have at least 1 dimension"):
+            call(X.ravel()[0])
+        with pytest.raises(TypeError, match=r"noisy_dense: x must be floating"):
+            call(X.astype(int))
+
+
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"noisy_dense: kernel must have the shape \(33, 7\)"):
         flaxnoise.noisy_dense(KEY, X, **{**PARAMETERS, "kernel": array(7, 33)})

@@ -90,6 +90,17 @@ def test_what_does_not_change_with_the_key_may_be_kept():
     testing.assert_no_noise_residuals(flaxnoise.gaussian_dropout, KEY, X, rates)
 
 
+def test_words_beside_a_typed_key_are_not_keys():
+    ids = jnp.arange(66, dtype=jnp.uint32).reshape(33, 2)
+
+    def indexed(key, x, ids):
+        return flaxnoise.dropout(key, x, 0.5) * (ids[:, 0] < 50)  # a residual that follows ids
+
+    testing.assert_no_noise_residuals(indexed, KEY, X, ids)
+    text = message(testing.assert_no_noise_residuals, indexed, jax.random.key_data(KEY), X, ids)
+    assert "bool[" in text or "float32[" in text  # documented: raw keys look the same
+
+
 @every("wrap", [lambda f: f, jax.jit])
 def test_a_mask_that_is_kept_is_described(wrap):
     text = message(testing.assert_no_noise_residuals, wrap(by_hand), KEY, X)

@@ -1,6 +1,7 @@
 """A dense layer with noisy weights."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,33 +52,46 @@ def noisy_dense(
         >>> y = flaxnoise.noisy_dense(key, x, kernel, bias, 0.1 * kernel, 0.1 * bias)
     """
     owner = "noisy_dense"
-    x = arguments.inexact(owner, x, complex_too=False)
-    names = {
-        "kernel": kernel,
-        "bias": bias,
-        "kernel_stddev": kernel_stddev,
-        "bias_stddev": bias_stddev,
-    }
-    matrix, shift, matrix_stddev, shift_stddev = (
-        arguments.floating(owner, name, value) for name, value in names.items()
+    x, kernel, bias, kernel_stddev, bias_stddev = _checked(
+        x, kernel=kernel, bias=bias, kernel_stddev=kernel_stddev, bias_stddev=bias_stddev
     )
-    arguments.at_least_dimensions(owner, x, 1)
-    shape = (x.shape[-1], shift.shape[-1] if shift.ndim else 0)
-    for name, value in (("kernel", matrix), ("kernel_stddev", matrix_stddev)):
-        arguments.of_shape(owner, name, value, shape)
-    for name, value in (("bias", shift), ("bias_stddev", shift_stddev)):
-        arguments.of_shape(owner, name, value, shape[1:])
     shard = shard_of(x.shape)
     if shard is not None and shard[0][-1] != x.shape[-1]:
         raise ValueError(
             f"{owner}: x must not be sharded along its inputs under local_shard, got a shard of "
-            f"{shape[0]} of {shard[0][-1]} inputs. Each device would draw the same noise for its "
-            "part of kernel."
+            f"{x.shape[-1]} of {shard[0][-1]} inputs. Each device would draw the same noise for "
+            "its part of kernel."
         )
     factorised = arguments.flag(owner, "factorised", factorised)
     form = _factorised if factorised else _independent
     key = arguments.single_key(owner, key)
-    return form(key, x, matrix, shift, matrix_stddev, shift_stddev)
+    return form(key, x, kernel, bias, kernel_stddev, bias_stddev)
+
+
+def calm_dense(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """``noisy_dense`` without noise: y = x·kernel + bias, with the same checks."""
+    x, kernel, bias = _checked(x, kernel=kernel, bias=bias)
+    return x @ kernel + _aligned(bias, x.ndim)
+
+
+def _checked(x: Any, **parameters: Any) -> tuple[jax.Array, ...]:
+    """x and the parameters as arrays, if types and shapes fit.
+
+    Raises:
+        TypeError: x or a parameter is not floating.
+        ValueError: shapes that do not fit.
+    """
+    owner = "noisy_dense"
+    x = arguments.inexact(owner, x, complex_too=False)
+    arrays = {name: arguments.floating(owner, name, own) for name, own in parameters.items()}
+    arguments.at_least_dimensions(owner, x, 1)
+    bias = arrays["bias"]
+    shape = (x.shape[-1], bias.shape[-1] if bias.ndim else 0)
+    for part, wanted in (("kernel", shape), ("bias", shape[1:])):
+        for name in (part, f"{part}_stddev"):
+            if name in arrays:
+                arguments.of_shape(owner, name, arrays[name], wanted)
+    return (x, *arrays.values())
 
 
 @functools.partial(jax.jit, inline=FLAT)
