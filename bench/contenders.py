@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 import flaxnoise
+from bench import clients
 from bench.expectations import (
     FACTOR,
     HIGH,
@@ -278,4 +279,6 @@ def missing(platform: str) -> dict[str, str]:
             load(library)
         except ImportError as error:
             reasons[library] = str(error)
+    if (reason := clients.missing()) is not None:
+        reasons["transformers"] = reason
     return reasons

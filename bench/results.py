@@ -24,7 +24,18 @@ from bench.measure import Record
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "bench" / "results"
-PACKAGES = ("jax", "jaxlib", "flax", "numpy", "keras", "equinox", "dm-haiku", "torch", "libtpu")
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "numpy",
+    "keras",
+    "equinox",
+    "dm-haiku",
+    "torch",
+    "transformers",
+    "libtpu",
+)
 IDENTITY = ("suite", "threads", "work", "library", "variant", "shape", "dtype", "direction", "mode")
 QUIET = 0.3  # load average of a machine on which nothing else runs
 

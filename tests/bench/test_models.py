@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from bench import models, text
+from bench import clients, contenders, models, text
 from bench.measure import WrongError
 from every import every
 
@@ -22,8 +22,7 @@ def primitives(jaxpr) -> list[str]:
     return names
 
 
-@every(("make", "dropouts"), [(models.digits, 2), (models.words, 7)])
-def test_each_library_draws_its_own_noise(make, dropouts: int):
+def assert_each_library_draws_its_own_noise(make, dropouts: int):
     found = {}
     for library, key in (("none", None), ("flax.linen", KEY), ("flaxnoise", KEY)):
         trainer = models.Trainer(make(), key, replaced=library == "flaxnoise")
@@ -33,6 +32,18 @@ def test_each_library_draws_its_own_noise(make, dropouts: int):
     assert found["flax.linen"] == (0, dropouts)
     # Drawn once forward and once backward: nothing is saved.
     assert found["flaxnoise"] == (2 * dropouts, 0)
+
+
+@every(("make", "dropouts"), [(models.digits, 2), (models.words, 7)])
+def test_each_library_draws_its_own_noise(make, dropouts: int):
+    assert_each_library_draws_its_own_noise(make, dropouts)
+
+
+@pytest.mark.skipif(clients.missing() is not None, reason=str(clients.missing()))
+@pytest.mark.filterwarnings("default")  # transformers itself warns at import and in calls
+@every("make", [models.bert, models.gpt2])
+def test_each_library_draws_its_own_noise_in_models_of_transformers(make):
+    assert_each_library_draws_its_own_noise(make, 7)
 
 
 def test_a_model_that_does_not_learn_is_refused():
@@ -50,6 +61,12 @@ def test_the_mlp_is_trained_by_every_contender():
     program = row.contenders[2].build(row.setting)
     program.check()
     assert program.facts["temporary"] > 0
+
+
+def test_missing_models_of_transformers_are_listed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(clients, "missing", lambda: "there is none")
+    assert not list(models.rows(quick=False, only="of transformers"))
+    assert contenders.missing("cpu")["transformers"] == "there is none"
 
 
 def test_numbers_in_words():
