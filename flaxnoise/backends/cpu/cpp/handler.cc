@@ -5,7 +5,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "job.h"
 #include "parallel.h"
@@ -44,11 +43,11 @@ std::string type_text(DataType type) {
 }
 
 Kind kind_of(std::string_view name) {
-  std::string names;
   for (const KindRow& row : KINDS) {
     if (name == row.name) return row.kind;
-    names += std::string(names.empty() ? "" : ", ") + row.name;
   }
+  std::string names;
+  for (const KindRow& row : KINDS) names += std::string(names.empty() ? "" : ", ") + row.name;
   fail("kind", "one of " + names, "'" + std::string(name) + "'");
 }
 
@@ -74,7 +73,7 @@ Type type_of(DataType type) {
 // The buffer as an operand. Its shape must be batch dimensions, each 1 or the size of the batch,
 // followed by `rest`.
 Operand operand(std::string_view name, const ffi::AnyBuffer& buffer, const Job& job, DataType type,
-                const std::vector<int64_t>& rest) {
+                Dimensions rest) {
   const Dimensions shape = buffer.dimensions();
   const auto rank = static_cast<size_t>(job.batch_rank);
   if (buffer.element_type() != type) {
@@ -110,7 +109,7 @@ Operand operand(std::string_view name, const ffi::AnyBuffer& buffer, const Job& 
 }
 
 // Divides a shard into runs of consecutive linear indices in the global array.
-void set_runs(Job& job, const std::vector<int64_t>& shape, ffi::Span<const int64_t> whole) {
+void set_runs(Job& job, Dimensions shape, ffi::Span<const int64_t> whole) {
   if (whole.size() != shape.size()) {
     fail("global_shape", "of length " + std::to_string(shape.size()),
          "a length of " + std::to_string(whole.size()));
@@ -186,13 +185,23 @@ Job job_of(std::string_view kind, int64_t operands, ffi::Span<const int64_t> glo
     job.batch[axis] = out[static_cast<size_t>(axis)];
     job.items *= job.batch[axis];
   }
-  const std::vector<int64_t> shape(out.begin() + job.batch_rank, out.end());
+  const Dimensions shape(out.begin() + job.batch_rank,
+                         out.size() - static_cast<size_t>(job.batch_rank));
   set_runs(job, shape, global_shape);
 
   const DataType precision = job.type == Type::f64 ? DataType::F64 : DataType::F32;
-  const std::pair<DataType, std::vector<int64_t>> expected[] = {
-      {DataType::U32, {4}}, {DataType::U32, {2}}, {DataType::U32, {}}, {y.element_type(), shape},
-      {precision, {}},      {precision, {}},      {precision, {}},     {precision, {}}};
+  // No allocations up to here: small draws in a loop would take as long as the allocations.
+  static constexpr int64_t kKeyWords[] = {4}, kStartWords[] = {2};
+  const Dimensions one(kKeyWords, 0);
+  const std::pair<DataType, Dimensions> expected[] = {
+      {DataType::U32, Dimensions(kKeyWords, 1)},
+      {DataType::U32, Dimensions(kStartWords, 1)},
+      {DataType::U32, one},
+      {y.element_type(), shape},
+      {precision, one},
+      {precision, one},
+      {precision, one},
+      {precision, one}};
   for (size_t i = 0, next = 0; i < kOperandCount; ++i) {
     if (!present[i]) continue;
     const auto& [type, rest] = expected[i];
