@@ -150,8 +150,11 @@ def _forward(plan: Plan, tile: Tile, arrays: Arrays, given: Given) -> Results:
     q, k, v, bias = arrays
     kv_heads, length, dtype = k.shape[2], q.shape[1], tiles.precision(q.dtype)
     given, bias = _aligned(given, bias, tile, kv_heads)
-    k_blocks, v_blocks = key_blocks(k, tile), key_blocks(v, tile)
+    k_blocks = key_blocks(k, tile)
+    # Not differentiated: v as [c, D], so that the product with the weights is a plain one.
+    v_blocks = key_blocks(v, tile).swapaxes(-1, -2)
     keys, n = k.shape[1], len(k_blocks)
+    q = tiles.scaled(plan, q, q.dtype)
 
     def rows(i: jax.Array, qi: jax.Array, start: jax.Array) -> Results:
         acc = jnp.zeros((*qi.shape[:-1], v.shape[-1]), dtype)
@@ -166,7 +169,7 @@ def _forward(plan: Plan, tile: Tile, arrays: Arrays, given: Given) -> Results:
             p = jnp.exp(s - new[..., None])
             shrink = jnp.exp(top - new)
             w = _dropped(p, tiles.kept(plan, given, start, j, tile))
-            acc = acc * shrink[..., None] + tiles.weighted(w, vj, dtype)
+            acc = acc * shrink[..., None] + tiles.times(w.astype(vj.dtype), vj, dtype)
             return acc, new, total * shrink + p.sum(-1)
 
         acc, top, total = over_keys(plan, given, tile, i, one, carry, n, k_blocks, v_blocks)
@@ -194,6 +197,8 @@ def _linear(
     given, bias = _aligned(given, bias, tile, kv_heads)
     # The transpose sums cotangents over tiles in the dtype of the tangents here: float32 or wider.
     dq, dk, dv, dbias = (None if t is None else t.astype(dtype) for t in tangents)
+    dq = None if dq is None else tiles.scaled(plan, dq, q.dtype)
+    q = tiles.scaled(plan, q, q.dtype)
     biases = bias, None if dbias is None else by_heads(dbias, tile, kv_heads)
     of_keys = jax.tree.map(lambda x: key_blocks(x, tile), (k, v, dk, dv))
     keys, n = k.shape[1], len(of_keys[0])

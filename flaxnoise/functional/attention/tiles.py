@@ -3,10 +3,11 @@
 Shapes of a tile: B examples, K heads of keys, G heads of queries per head of keys, r queries and
 c keys. Queries are [B, K, G, r, D], keys and values [B, K, D, c], weights [B, K, G, r, c]. Keys and
 values have the axis of keys last, because their gradients are products of queries with weights: in
-any other layout XLA on CPU transposes the weights, which takes three times as long.
+any other layout XLA on CPU transposes the weights.
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -15,14 +16,20 @@ from jax import lax
 
 from flaxnoise.affine import affine
 from flaxnoise.functional.attention.plan import LOW, Given, Plan, Tile
+from flaxnoise.functional.attention.products import product
 
 
 def scores(
     plan: Plan, q: jax.Array, k: jax.Array, bias: jax.Array | None, visible: jax.Array | None
 ) -> jax.Array:
-    """cap(scale·q·k + bias), and LOW where a query does not see a key, in ``precision``."""
+    """cap(scale·q·k + bias), and LOW where a query does not see a key, in ``precision``.
+
+    q and its tangents come from ``scaled``.
+    """
     dtype = precision(q.dtype)
-    s = against_keys(q, k, dtype) * jnp.asarray(plan.scale, dtype)
+    s = times(q, k, dtype)
+    if (factor := _scales(plan, q.dtype)[1]) != 1:
+        s = s * jnp.asarray(factor, dtype)
     if bias is not None:
         s = s + bias.astype(dtype)
     if plan.soft_cap is not None:
@@ -30,6 +37,24 @@ def scores(
         s = plan.soft_cap * jnp.tanh(s / plan.soft_cap)
         s = s if hidden is None else jnp.where(hidden, jnp.asarray(LOW, dtype), s)
     return s if visible is None else jnp.where(visible, s, jnp.asarray(LOW, dtype))
+
+
+def scaled(plan: Plan, q: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
+    """The queries, or tangents of them, that ``scores`` expects for queries of this dtype."""
+    factor = _scales(plan, dtype)[0]
+    return q if factor == 1 else q * jnp.asarray(factor, q.dtype)
+
+
+def _scales(plan: Plan, dtype: jax.typing.DTypeLike) -> tuple[float, float]:
+    """Factors of the queries and of the scores, whose product is scale.
+
+    A factor of the queries saves a pass over the scores. In a 16-bit dtype it would round them
+    unless it is a power of two.
+    """
+    size = abs(plan.scale)
+    wide = jnp.dtype(dtype).itemsize > 2
+    exact = wide or (dtype == jnp.bfloat16 and math.frexp(size)[0] == 0.5)
+    return (plan.scale, 1.0) if exact and 2.0**-20 < size < 2.0**20 else (1.0, plan.scale)
 
 
 def scores_tangent(
@@ -45,9 +70,11 @@ def scores_tangent(
     """
     q, k = primals
     dq, dk, dbias = tangents
-    terms = [against_keys(dq.astype(k.dtype), k, k.dtype)] if dq is not None else []
-    terms += [against_keys(q, dk.astype(q.dtype), q.dtype)] if dk is not None else []
-    ds = [term.astype(s.dtype) * jnp.asarray(plan.scale, s.dtype) for term in terms]
+    terms = [times(dq.astype(k.dtype), k, k.dtype)] if dq is not None else []
+    terms += [times(q, dk.astype(q.dtype), q.dtype)] if dk is not None else []
+    ds = [term.astype(s.dtype) for term in terms]
+    if (factor := _scales(plan, q.dtype)[1]) != 1:
+        ds = [term * jnp.asarray(factor, s.dtype) for term in ds]
     ds += [dbias.astype(s.dtype)] if dbias is not None else []
     if not ds:
         return None
@@ -164,26 +191,25 @@ def is_seen(plan: Plan, given: Given, tile: Tile, i: jax.Array, j: jax.Array) ->
     return seen
 
 
-def against_keys(q: jax.Array, k: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
-    """[B, K, G, r, D], [B, K, D, c] → [B, K, G, r, c]."""
-    return lax.dot_general(
-        q, k, (((4,), (2,)), ((0, 1), (0, 1))), preferred_element_type=jnp.dtype(dtype)
-    )
+def times(x: jax.Array, y: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
+    """[B, K, G, r, i], [B, K, i, j] → [B, K, G, r, j]."""
+    return product("x·y", _matrices(x), y, dtype).reshape(*x.shape[:-1], y.shape[-1])
 
 
 def weighted(w: jax.Array, v: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
     """[B, K, G, r, c], [B, K, D, c] → [B, K, G, r, D]."""
-    return lax.dot_general(
-        w.astype(v.dtype),
-        v,
-        (((4,), (3,)), ((0, 1), (0, 1))),
-        preferred_element_type=jnp.dtype(dtype),
-    )
+    y = product("x·yᵀ", _matrices(w.astype(v.dtype)), v, dtype)
+    return y.reshape(*w.shape[:-1], v.shape[-2])
 
 
 def weighted_tangent(w: jax.Array, v: jax.Array) -> jax.Array:
     """``weighted`` where w or v is a tangent, in v's dtype, so that its transpose is too."""
     return weighted(w, v, v.dtype).astype(precision(v.dtype))
+
+
+def _matrices(x: jax.Array) -> jax.Array:
+    """[B, K, G, r, …] → [B, K, G·r, …]: the rows of all heads that share keys."""
+    return x.reshape(*x.shape[:2], x.shape[2] * x.shape[3], x.shape[4])
 
 
 def precision(dtype: jax.typing.DTypeLike) -> jnp.dtype:
