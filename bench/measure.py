@@ -78,10 +78,17 @@ class Contender(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Contenders that are timed against each other in one setting."""
+    """Contenders that are timed against each other in one setting.
+
+    Attributes:
+        setting: what they have in common.
+        contenders: the ways to do the work.
+        most: at most this many samples of each; None for no limit.
+    """
 
     setting: Setting
     contenders: Sequence[Contender]
+    most: int | None = None
 
 
 def measure(
@@ -121,7 +128,7 @@ def _measure(row: Row, rounds: int, report: Callable[[str], object]) -> Iterator
             yield {"record": "refused", **about, "reason": reason}
         else:
             ready.append((about, program))
-    samples = interleaved([program for _, program in ready], rounds)
+    samples = interleaved([program for _, program in ready], min(rounds, row.most or rounds))
     for (about, program), own in zip(ready, samples, strict=True):
         yield {"record": "time", **about, "wall": own[0], "cpu": own[1], **program.facts}
 

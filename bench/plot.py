@@ -1,6 +1,7 @@
 """Plots a results file: cost against size, times relative to flaxnoise's, attention.
 
 python -m bench.plot bench/results/cpu.jsonl --folder out
+python -m bench.plot --docs             draws the picture of attention into the documentation
 """
 
 import argparse
@@ -18,6 +19,7 @@ from bench import results
 from bench.expectations import LIMITS
 from bench.intervals import spread
 from bench.measure import Record
+from bench.readme import PICTURE
 from bench.report import ours
 
 # The colour-blind-safe palette of Okabe and Ito.
@@ -87,8 +89,9 @@ def attention(records: Sequence[Record], run: Record) -> Figure:
     figure = Figure(figsize=(13, 6), layout="constrained")
     own = results.of(records, dtype="float32", direction="gradient", work=("attention", WITH))
     for axes, what in zip(figure.subplots(1, 2), ("wall", "temporary"), strict=True):
-        for kind in dict.fromkeys((r["work"], r["library"]) for r in own):
-            of_kind = [r for r in own if (r["work"], r["library"]) == kind and what in r]
+        names = ("work", "library", "variant")
+        for kind in dict.fromkeys(tuple(r[name] for name in names) for r in own):
+            of_kind = [r for r in own if tuple(r[name] for name in names) == kind and what in r]
             _attention_line(axes, sorted(of_kind, key=results.elements), what)
         lengths = sorted({record["shape"][1] for record in own})
         _square(axes, lengths)
@@ -137,15 +140,16 @@ def _attention_line(axes: Axes, own: Sequence[Record], what: str) -> None:
         return
     y = [r[what] / 2**20 if what == "temporary" else spread(r[what]).median * 1e3 for r in own]
     first = own[0]
-    drops = first["work"] == WITH
+    drops, holds = first["work"] == WITH, first["variant"] == "attention_dropout"
     axes.plot(
         [record["shape"][1] for record in own],
         y,
-        "-" if drops else "--",
+        "-." if holds else "-" if drops else "--",
         color=COLOURS[first["library"]],
         marker="o",
-        linewidth=2 if first["library"] == "flaxnoise" else 1,
-        label=f"{first['library']}, {'with' if drops else 'without'} dropout",
+        linewidth=2 if first["library"] == "flaxnoise" and not holds else 1,
+        label=f"{first['library']}, {'with' if drops else 'without'} dropout"
+        + ", weights held" * holds,
     )
 
 
@@ -189,15 +193,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("results", type=Path, nargs="?", default=results.FOLDER / "cpu.jsonl")
     parser.add_argument("--folder", type=Path, default=Path("out"))
     parser.add_argument("--threads", type=int, help="of the run to draw; by default the most")
+    parser.add_argument("--docs", action="store_true", help="the picture in the guides alone")
     options = parser.parse_args(arguments)
     records = results.read(options.results)
     options.folder.mkdir(parents=True, exist_ok=True)
     for name, (draw, suite) in PICTURES.items():
         runs = {run["threads"]: run for run in results.of(records, "run", suite=suite)}
-        if not runs:
+        if not runs or (options.docs and name != "attention"):
             continue
         threads = options.threads or max(runs)
-        path = options.folder / f"bench_{name}.png"
+        path = PICTURE if options.docs else options.folder / f"bench_{name}.png"
         with matplotlib.rc_context(STYLE):
             draw(results.of(records, suite=suite, threads=threads), runs[threads]).savefig(path)
         print(path)

@@ -1,231 +1,136 @@
-"""Writes README.md's section on speed from a results file.
+"""Writes the tables on speed from a results file: README's short ones, and those of the guide.
 
 python -m bench.readme                  from bench/results/cpu.jsonl
-python -m bench.readme FILE --check     fails if README.md differs from what it would write
+python -m bench.readme FILE --check     fails if a page differs from what it would write
 
-A number is printed only if its 95 % interval ends within ±10 % of it, and the run began on a clean
-commit with a load average below 0.3. Other cells stay empty. A ratio is printed only if its own
-interval is as narrow.
+README.md has ratios to the main baselines, scripts/docs/guides/speed.md all tables (``tables`` says
+which numbers are printed), and both guides speed and attention the picture of attention, if that
+suite is in the results. ``python -m bench.plot`` draws it.
 """
 
 import argparse
 import sys
-import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import results
-from bench.contenders import DEFAULT_KEY
-from bench.intervals import spread
 from bench.measure import Record
 from bench.report import ours
+from bench.tables import SQUARE, grid, name, number, relative_to_none, section, threads
 
 README = results.ROOT / "README.md"
+GUIDES = results.ROOT / "scripts" / "docs" / "guides"
 BEGIN = "<!-- speed: written by python -m bench.readme -->"
 END = "<!-- end of speed -->"
-SQUARE = [1024, 1024]
-NAMES = {"copy": "a copy of x", "scale": "x * 1.25", "none": "no dropout"}
-DIRECTIONS = {"forward": "forward", "gradient": "with gradient"}
+PICTURE = results.ROOT / "scripts" / "docs" / "pictures" / "4_attention.png"
+GUIDE = "[all tables, and how they were measured](scripts/docs/guides/speed.md)"
+# Work → the baselines in README.
+SHORT = {"dropout": ("flax.linen", "torch"), "gaussian_noise": ("jax.random", "torch")}
+LENGTHS = (2048, 8192)  # of attention, in README
 
-Cell = Callable[[Record], str]
 
-
-def section(records: Sequence[Record], source: str) -> str:
-    """Returns the section in Markdown, without the two marks.
+def short(records: Sequence[Record], source: str) -> str:
+    """Returns README's section in Markdown, without the two marks: 25 lines at most.
 
     Args:
         records: the records of a results file.
         source: the path of that file from the root of the repository.
     """
-    if not records:
-        return "Not measured yet: `python -m bench all --output bench/results/cpu.jsonl` does.\n"
-    suites = (layers, models, attention, keys, compile_time)
-    tables = [line for suite in suites for line in suite(records)]
-    runs = results.of(records, "run")
-    return "\n".join([*tables, *footnote(runs, source), ""])
+    if not results.of(records):
+        return section([], source)
+    tables = [line for part in (_layers, _models, _attention) for line in part(records)]
+    run = results.of(records, "run")[-1]
+    where = f"{run['device']}, jax {run['versions'].get('jax', '')}"
+    return "\n".join([*tables, f"On {where}; from `{source}`. See {GUIDE}.", ""])
 
 
-def layers(records: Sequence[Record]) -> list[str]:
-    own = results.of(records, suite="layers", shape=SQUARE, dtype="float32", mode="jit")
-    if not own:
-        return []
-    size = "×".join(map(str, SQUARE))
-    lines = [
-        f"Wall nanoseconds per element of a jitted call, {size} float32; in brackets CPU time "
-        "relative to flaxnoise's. Gradients include the forward pass.",
-        "",
-    ]
-    for work in ("dropout", "gaussian_noise"):
+def _layers(records: Sequence[Record]) -> list[str]:
+    setting = {"shape": SQUARE, "dtype": "float32", "mode": "jit"}
+    own = results.of(records, suite="layers", threads=1, **setting)
+    wanted: list[Record] = []
+    for work, libraries in SHORT.items():
+        for library in libraries:
+            of_library = results.of(own, work=work, library=library)
+            # The first variant is that of the default key.
+            wanted += [r for r in of_library if r["variant"] == of_library[0]["variant"]]
 
-        def cell(record: Record, work: str = work) -> str:
-            text = number(record, records, 1e9 / results.elements(record), ".2f")
-            base = ours(work, (r for r in own if results.same_row(r, record)))
-            if base is record:
-                return f"**{text}**" * bool(text)
-            if not text or base is None or not results.printable(base, records):
-                return text
-            times = results.relative(record, base, "cpu")
-            return text + f" ({times.median:.1f}×)" * times.is_narrow
+    def cell(record: Record) -> str:
+        rows = [r for r in own if results.same_row(r, record)]
+        return _times(record, ours(record["work"], rows), records)
 
-        wanted = [r for r in own if r["work"] in ("copy", "scale", work)]
-        lines += grid(work, wanted, _name, _column, cell)
-    return lines
+    lines = grid(
+        "CPU time relative to flaxnoise's, one thread",
+        wanted,
+        lambda r: f"{r['work']}, {name(r)}",
+        lambda r: r["direction"],
+        cell,
+    )
+    return lines if wanted else []
 
 
-def models(records: Sequence[Record]) -> list[str]:
+def _models(records: Sequence[Record]) -> list[str]:
     own = results.of(records, suite="models")
     if not own:
         return []
-    text = "A whole training step, milliseconds of wall time, "
-    return [
-        text + f"{_threads(own[0])}; in brackets CPU time relative to no dropout:",
-        "",
-        *grid("model", own, lambda r: r["work"], _name, _relative_to_none(records, own)),
-    ]
+    corner = f"a training step, ms and CPU time, {threads(own[0])}"
+    step = relative_to_none(records, own)
+    return grid(corner, own, lambda r: r["work"], name, step)
 
 
-def attention(records: Sequence[Record]) -> list[str]:
+def _attention(records: Sequence[Record]) -> list[str]:
+    setting = {"dtype": "float32", "direction": "gradient"}
     works = ("attention with dropout", "attention")
-    own = results.of(records, suite="attention", dtype="float32", work=works)
-    if not own:
-        return []
+    own = results.of(records, suite="attention", work=works, **setting)
+    own = [r for r in own if r["shape"][1] in LENGTHS]
+    base = {r["shape"][1]: r for r in own if (r["work"], r["variant"]) == (works[0], "cpu")}
 
     def cell(record: Record) -> str:
-        text = number(record, records, 1e3, ".1f")
-        memory = f", {record['temporary'] / 2**20:.0f} MiB" if "temporary" in record else ""
-        return text and text + memory
+        length = record["shape"][1]
+        if record is base.get(length):
+            text = number(record, records, 1e3, ".0f")
+            text = text and f"{text} ms"
+        else:
+            text = _times(record, base.get(length), records)
+        memory = f"{record['temporary'] / 2**20:.0f} MiB" if "temporary" in record else ""
+        return ", ".join(filter(None, (text, memory)))
 
-    return [
-        f"Attention of 4 heads of 64, milliseconds of wall time and temporary memory, "
-        f"{_threads(own[0])}:",
-        "",
-        *grid(
-            "length",
-            own,
-            lambda r: f"{r['shape'][1]}, {DIRECTIONS[r['direction']]}",
-            lambda r: results.name(r) + ", no dropout" * (r["work"] == "attention"),
-            cell,
-        ),
-    ]
-
-
-def keys(records: Sequence[Record]) -> list[str]:
-    own = results.of(records, suite="keys")
-    if not own:
-        return []
-    text = "The same functions under other key implementations, wall nanoseconds per element"
-    layer = [r for r in own if r["direction"] == "forward"]
-    steps = [r for r in own if r["direction"] == "training step"]
-
-    def cell(record: Record) -> str:
-        return number(record, records, 1e9 / results.elements(record), ".2f")
-
-    lines = [f"{text}, {_threads(own[0])}:", ""]
-    lines += grid("function", layer, lambda r: f"{r['library']} {r['work']}", _key, cell)
-    if steps:
-        step = _relative_to_none(records, steps)
-        lines += ["A training step with Flax's dropout under each of them, milliseconds:", ""]
-        lines += grid("model", steps, lambda r: r["work"], _key, step)
-    return lines
-
-
-def compile_time(records: Sequence[Record]) -> list[str]:
-    own = results.of(records, suite="compile")
-    if not own:
-        return []
-
-    def cell(record: Record) -> str:
-        seconds = number(record, records, 1, ".2f")
-        return f"{seconds} s, {record['text'] / 1e3:.0f} kB" if seconds else ""
-
-    text = "Seconds to lower and compile 24 equal layers, and the length of the lowered text"
-    return [f"{text}:", "", *grid("device", own, lambda r: r["mode"], _name, cell)]
-
-
-def grid(
-    corner: str,
-    records: Iterable[Record],
-    row: Callable[[Record], str],
-    column: Callable[[Record], str],
-    cell: Cell,
-) -> list[str]:
-    """Returns the lines of a Markdown table, rows and columns in the order of the records."""
-    records = [*records]
-    rows, columns = (dict.fromkeys(map(name, records)) for name in (row, column))
-    cells = {(row(record), column(record)): cell(record) for record in records}
-    body = [[name, *(cells.get((name, at), "") for at in columns)] for name in rows]
-    lines = [[corner, *columns], ["---", *["---:"] * len(columns)], *body]
-    return [f"| {' | '.join(line)} |" for line in lines] + [""]
-
-
-def number(record: Record, records: Sequence[Record], scale: float, form: str) -> str:
-    """Returns the median wall time as text, or "" if it may not be printed."""
-    if not results.printable(record, records):
-        return ""
-    return format(spread(record["wall"]).median * scale, form)
-
-
-def _relative_to_none(records: Sequence[Record], own: Sequence[Record]) -> Cell:
-    def cell(record: Record) -> str:
-        text = number(record, records, 1e3, ".1f")
-        (base,) = (r for r in own if r["library"] == "none" and r["work"] == record["work"])
-        if not text or base is record or not results.printable(base, records):
-            return text
-        times = results.relative(record, base, "cpu")
-        return text + f" ({times.median:.2f}×)" * times.is_narrow
-
-    return cell
-
-
-def _name(record: Record) -> str:
-    return NAMES.get(record["work"]) or NAMES.get(record["library"]) or results.name(record)
-
-
-def _key(record: Record) -> str:
-    if record["variant"] == DEFAULT_KEY:
-        return f"{DEFAULT_KEY} (default)"
-    return record["variant"] or _name(record)
-
-
-def _column(record: Record) -> str:
-    return f"{DIRECTIONS[record['direction']]}, {_threads(record)}"
-
-
-def _threads(record: Record) -> str:
-    return f"{record['threads']} thread" + "s" * (record["threads"] > 1)
-
-
-def footnote(runs: Sequence[Record], source: str) -> list[str]:
-    """Returns the hardware, versions and commands, and what in the run leaves cells empty."""
-    runs = [run for run in runs if not run["suite"].startswith("aot")]
-    last = runs[-1]
-    versions = ", ".join(f"{name} {text}" for name, text in last["versions"].items())
-    commits = " and ".join(dict.fromkeys(run["commit"] for run in runs))
-    loads = " and ".join(dict.fromkeys(str(run["load"]) for run in runs))
-    commands = " and ".join(dict.fromkeys(f"`{run['command']}`" for run in runs))
-    doubts = dict.fromkeys(doubt for run in runs for doubt in results.doubts(run))
-    text = (
-        f"Measured on {max(run['threads'] for run in runs)} cores of {last['device']} "
-        f"({last['simd']}), Python {last['python']}, {versions}, at commit {commits}, load average "
-        f"{loads} at the start, by {commands}: medians of interleaved samples with warm caches; "
-        "every result was checked first. A number is printed if its 95 % interval is narrower than "
-        f"±10 %. All samples are in [{source}]({source}), from which this section is generated."
+    lines = grid(
+        "attention and its gradient",
+        own,
+        lambda r: results.name(r) + ", no dropout" * (r["work"] == "attention"),
+        lambda r: f"length {r['shape'][1]}",
+        cell,
     )
-    if doubts:
-        text += f" Cells are empty because {' and '.join(doubts)}."
-    return textwrap.wrap(text, 130, break_long_words=False, break_on_hyphens=False)
+    return lines if own else []
 
 
-def replaced(readme: str, text: str) -> str:
-    """Returns the README with this text between the two marks.
+def _times(record: Record, base: Record | None, records: Sequence[Record]) -> str:
+    """The CPU time relative to that of base, or "" if it may not be printed."""
+    printable = [r is not None and results.printable(r, records) for r in (record, base)]
+    if base is None or not all(printable):
+        return ""
+    found = results.relative(record, base, "cpu")
+    return f"{found.median:.1f}×" * found.is_narrow
+
+
+def picture(records: Sequence[Record]) -> str:
+    """The line that shows the picture of attention, or none without results."""
+    if not results.of(records, suite="attention"):
+        return ""
+    alt = "Time and memory of attention against its length"
+    return f"![{alt}](../pictures/{PICTURE.name})\n"
+
+
+def replaced(page: str, text: str) -> str:
+    """Returns a page with this text between the two marks.
 
     Raises:
         ValueError: the marks do not appear once each, in order.
     """
-    before, begin, rest = readme.partition(BEGIN)
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end or BEGIN in rest or END in after:
-        raise ValueError(f"README.md must have the lines {BEGIN!r} and {END!r}, once each.")
+        raise ValueError(f"The page must have the lines {BEGIN!r} and {END!r}, once each.")
     return f"{before}{BEGIN}\n{text}{END}{after}"
 
 
@@ -236,16 +141,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("results", type=Path, nargs="?", default=results.FOLDER / "cpu.jsonl")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--readme", type=Path, default=README)
+    parser.add_argument("--guides", type=Path, default=GUIDES)
     options = parser.parse_args(arguments)
     path = options.results.resolve()
     inside = path.is_relative_to(results.ROOT)
     source = str(path.relative_to(results.ROOT)) if inside else path.name
-    old = options.readme.read_text()
-    new = replaced(old, section(results.read(path) if path.exists() else [], source))
-    if not options.check:
-        options.readme.write_text(new)
-    elif new != old:
-        sys.exit(f"{options.readme} is not what {source} makes of it: run bench.readme again.")
+    records = results.read(path) if path.exists() else []
+    shown = picture(records)
+    texts = {
+        options.readme: short(records, source),
+        options.guides / "speed.md": shown + "\n" * bool(shown) + section(records, source),
+        options.guides / "attention.md": shown,
+    }
+    for page, text in texts.items():
+        old = page.read_text()
+        new = replaced(old, text)
+        if not options.check:
+            page.write_text(new)
+        elif new != old:
+            sys.exit(f"{page} is not what {source} makes of it: run bench.readme again.")
+    if shown and not PICTURE.exists():
+        sys.exit(f"{PICTURE} is missing: run bench.plot --docs.")
 
 
 if __name__ == "__main__":

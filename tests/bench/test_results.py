@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench import goals, plot, readme, report, results
+from bench import attention, goals, plot, readme, report, results
 from bench.intervals import ratio, spread
 from every import every
 
@@ -116,24 +116,84 @@ def test_a_cell_with_a_wide_interval_is_empty_and_so_is_what_is_relative_to_it(m
     assert re.search(r"\| flax.linen \(threefry2x32\) \| 19.07 \(10.0×\) \|.*\| 19.07 \|", text)
 
 
-def test_the_section_stands_between_its_marks(made_up: Records, tmp_path: Path):
+def test_sections_stand_between_their_marks(made_up: Records, tmp_path: Path):
     file, page = tmp_path / "a.jsonl", tmp_path / "README.md"
     results.write(file, made_up)
-    page.write_text(f"above\n{readme.BEGIN}\nold\n{readme.END}\nbelow\n")
-    arguments = [str(file), "--readme", str(page)]
-    with pytest.raises(SystemExit, match=r"run bench\.readme again"):
-        readme.main([*arguments, "--check"])
+    empty = f"above\n{readme.BEGIN}\nold\n{readme.END}\nbelow\n"
+    pages = [page, tmp_path / "speed.md", tmp_path / "attention.md"]
+    for own in pages:
+        own.write_text(empty)
+    arguments = [str(file), "--readme", str(page), "--guides", str(tmp_path)]
     readme.main(arguments)
     readme.main([*arguments, "--check"])
-    lines = page.read_text().splitlines()
-    assert (lines[0], lines[-1]) == ("above", "below")
-    assert "old" not in lines
+    for own in pages:
+        lines = own.read_text().splitlines()
+        assert (lines[0], lines[-1]) == ("above", "below")
+        assert "old" not in lines
+        own.write_text(empty)
+        with pytest.raises(SystemExit, match=rf"{own.name} .* run bench\.readme again"):
+            readme.main([*arguments, "--check"])
+        readme.main(arguments)
     page.write_text("no marks")
     with pytest.raises(ValueError, match="must have the lines"):
         readme.main(arguments)
 
 
-def test_readme_says_what_the_results_file_says():
+def test_readme_has_the_ratios_in_25_lines(made_up: Records):
+    about = {"suite": "attention", "threads": 2, "direction": "gradient"}
+    run = results.of(made_up, "run", suite="models")[0] | about
+    step = results.of(made_up, suite="models", library="flaxnoise")[0] | about
+    rows = [
+        step | {"work": work, "library": library, "variant": variant, "shape": [1, length, 4, 64]}
+        for length in (512, 2048, 8192)
+        for work, library, variant in (*attention.FUNCTIONS, ("attention", "torch", ""))
+    ]
+    for row in rows:
+        row["temporary"] = 26 << 20
+        if row["library"] == "jax.nn":
+            row["cpu"] = [3 * value for value in row["cpu"]]
+    text = readme.short([*made_up, run, *rows], "bench/results/made_up.jsonl")
+    lines = text.splitlines()
+    assert len(lines) <= 25
+    assert "| dropout, flax.linen (threefry2x32) | 10.0× | 10.0× |" in lines
+    assert "| gaussian_noise, jax.random (threefry2x32) | 10.0× | 10.0× |" in lines
+    assert "| transformer | 100.0 | 140.0 (1.40×) | 104.0 (1.04×) |" in lines
+    assert "| flaxnoise (cpu) | 104 ms, 26 MiB | 104 ms, 26 MiB |" in lines
+    assert "| jax.nn, no dropout | 3.0×, 26 MiB | 3.0×, 26 MiB |" in lines
+    assert "On Abacus 9, jax 0.10.2; from `bench/results/made_up.jsonl`" in lines[-1]
+    busy = readme.short([*made_up, run | {"load": 1.0}, *rows], "a.jsonl").splitlines()
+    assert "| jax.nn, no dropout | 26 MiB | 26 MiB |" in busy
+
+
+def test_guides_show_the_picture_of_results(made_up: Records, tmp_path: Path, monkeypatch):
+    """Only if there are results of attention; and only if it was drawn."""
+    assert readme.picture(made_up) == ""
+    step = results.of(made_up, suite="models", library="flaxnoise")[0]
+    run = results.of(made_up, "run", suite="models")[0] | {"suite": "attention"}
+    step |= {
+        "suite": "attention",
+        "work": "attention",
+        "direction": "gradient",
+        "temporary": 1 << 20,
+    }
+    file = tmp_path / "a.jsonl"
+    results.write(file, [*made_up, run, step | {"shape": [1, 512, 4, 64], "variant": "cpu"}])
+    for name in ("README", "speed", "attention"):
+        tmp_path.joinpath(f"{name}.md").write_text(f"{readme.BEGIN}\n{readme.END}\n")
+    picture = tmp_path / "4_attention.png"
+    monkeypatch.setattr(readme, "PICTURE", picture)
+    monkeypatch.setattr(plot, "PICTURE", picture)
+    arguments = [str(file), "--readme", str(tmp_path / "README.md"), "--guides", str(tmp_path)]
+    with pytest.raises(SystemExit, match=r"run bench\.plot --docs"):
+        readme.main(arguments)
+    plot.main([str(file), "--docs"])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    readme.main(arguments)
+    for name in ("speed", "attention"):
+        assert "](../pictures/4_attention.png)" in tmp_path.joinpath(f"{name}.md").read_text()
+
+
+def test_readme_and_guides_say_what_the_results_file_says():
     readme.main(["--check"])
 
 

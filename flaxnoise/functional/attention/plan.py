@@ -75,7 +75,7 @@ _ACCELERATOR_WEIGHTS = 1 << 25
 
 
 def cpu_tile(plan: Plan, heads: Any, queries: int, keys: int) -> Tile:
-    """256 queries by 512 keys for up to four heads, and fewer for more heads.
+    """256 queries by 512 keys for up to four heads, and fewer for more; up to 128 queries at once.
 
     Args:
         plan: plan of the call.
@@ -85,7 +85,9 @@ def cpu_tile(plan: Plan, heads: Any, queries: int, keys: int) -> Tile:
     """
     columns = 512 if _known(heads) <= 32 else 256
     rows = _CPU_WEIGHTS // (_known(heads) * columns)
-    return _tile(plan, queries, keys, min(max(rows, 64), 256), columns)
+    # Many heads of short sequences: a loop costs more than tiles that exceed the caches.
+    least = 128 if _known(queries) <= 128 else 64
+    return _tile(plan, queries, keys, min(max(rows, least), 256), columns)
 
 
 def accelerator_tile(plan: Plan, heads: Any, queries: int, keys: int) -> Tile:
@@ -95,9 +97,9 @@ def accelerator_tile(plan: Plan, heads: Any, queries: int, keys: int) -> Tile:
     return _tile(plan, queries, keys, min(max(rows, 128), most), 1024)
 
 
-def _known(heads: Any) -> int:
-    """The number of heads; 1 if it is symbolic."""
-    return max(heads, 1) if isinstance(heads, int) else 1
+def _known(size: Any) -> int:
+    """A number of heads or queries; 1 if it is symbolic."""
+    return max(size, 1) if isinstance(size, int) else 1
 
 
 def _tile(plan: Plan, queries: int, keys: int, rows: int, columns: int) -> Tile:
