@@ -112,13 +112,14 @@ def _attention(length: int, direction: str, most: float, over: Where, **where: A
     return Goal("attention", _ours(WITH_DROPOUT, **setting), most, over=over, **where)
 
 
+HALF = "a tile of 512 keys uses half of each word drawn; tiles of 1024 keys exceed the caches"
 WITH_DROPOUT, WITHOUT_DROPOUT = "attention with dropout", "attention"
 TORCH = {"library": "torch", "variant": ""}
 NO_DROPOUT = _other(WITHOUT_DROPOUT, "jax.nn")
 AT_RATE_0 = _ours(WITHOUT_DROPOUT)
 ATTENTION = (
     *(
-        _attention(length, direction, most, over)
+        _attention(length, direction, most, over, why=HALF if over is AT_RATE_0 else "")
         for over, length, goals in (
             (FLAX, 2048, (0.17, 0.2)),
             (NO_DROPOUT, 2048, (0.4, 0.4)),
@@ -127,6 +128,16 @@ ATTENTION = (
             (TORCH, 2048, (0.2, 0.4)),
         )
         for direction, most in zip(("forward", "gradient"), goals, strict=True)
+    ),
+    *(
+        Goal(
+            "attention",
+            _ours(WITHOUT_DROPOUT, shape=[1, length, 4, 64], dtype="float32", direction=direction),
+            1.0,
+            over=NO_DROPOUT,
+        )
+        for length in (512, 2048)
+        for direction in ("forward", "gradient")
     ),
     _attention(2048, "gradient", 1 / 15, FLAX, what="temporary"),
     _attention(8192, "gradient", 4.4, {"shape": [1, 2048, 4, 64]}, what="temporary"),
