@@ -66,7 +66,7 @@ def test_the_measure_sees_weights_that_are_held():
     assert largest(program) >= LENGTH**2
 
 
-@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+@every("platform", ["cpu", "cuda", "tpu"])
 def test_jax_chooses_to_hold_the_weights_where_ours_at_rate_0_does_not(platform: str):
     """Otherwise rate 0 should be handed to jax.nn: today it uses cuDNN on request only."""
     q = jax.ShapeDtypeStruct((1, LENGTH, 2, 64), jnp.bfloat16)
@@ -81,7 +81,7 @@ def test_jax_chooses_to_hold_the_weights_where_ours_at_rate_0_does_not(platform:
     assert weights not in lowered(lambda q: flaxnoise.dot_product_attention(None, q, q, q, 0.0))
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.3])
+@every("rate", [0.0, 0.3])
 def test_a_hessian_times_a_vector_without_weights(rate: float):
     def gradient(q):
         y = lambda q: flaxnoise.dot_product_attention(KEY, q, q, q, rate)  # noqa: E731

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from attention_cases import normal
+from every import every
 from flaxnoise.functional.attention.products import product
 
 # Form → the same as an einsum, and the shapes of the matrices.
@@ -32,8 +32,8 @@ def integers(*shape: int, seed: int) -> jax.Array:
     return jnp.round(4 * normal(*shape, seed=seed))
 
 
-@pytest.mark.parametrize("batch", [(), (2,), (2, 4)], ids=str)
-@pytest.mark.parametrize("form", FORMS)
+@every("batch", [(), (2,), (2, 4)], ids=str)
+@every("form", FORMS)
 def test_derivatives_of_any_order(form: str, batch):
     ours, theirs = both(form)
     _, first, second = FORMS[form]
@@ -50,8 +50,8 @@ def test_derivatives_of_any_order(form: str, batch):
     close(derivatives(ours), derivatives(theirs))
 
 
-@pytest.mark.parametrize("axes", [(0, 0), (2, 1), (None, 0), (1, None)], ids=str)
-@pytest.mark.parametrize("form", FORMS)
+@every("axes", [(0, 0), (2, 1), (None, 0), (1, None)], ids=str)
+@every("form", FORMS)
 def test_vmap(form: str, axes):
     ours, theirs = both(form)
     arrays = [
