@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bench import text
@@ -31,9 +32,9 @@ class Client:
         self._model = model
 
     def init(self, key: jax.Array, inputs: Any, deterministic: bool) -> Any:
-        """The parameters that the package has initialised."""
+        """A copy of the parameters that the package has initialised; a training step donates it."""
         del key, inputs, deterministic
-        return self._model.params
+        return jax.tree.map(jnp.copy, self._model.params)
 
     def apply(self, params: Any, inputs: jax.Array, deterministic: bool, rngs: Any) -> jax.Array:
         key = None if rngs is None else rngs["dropout"]
