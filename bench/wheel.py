@@ -103,6 +103,7 @@ def compare(target: str, work: str, dtype: str, rounds: int) -> bool:
         "{:6.3f} ns, {:6.3f} ns an element:".format(*nanoseconds),
         f"{found.median:5.2f} × ({found.low:.2f} to {found.high:.2f})",
         f"goal {goal}" if goal else "",
+        flush=True,
     )
     return goal is not None and found.median > goal
 
