@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from flaxnoise.backends.contract import COEFFICIENTS, WORDS, Backend, Call, Operands
+from flaxnoise.backends.mosaic_tpu.attention.kernel import TpuAttention
 from flaxnoise.backends.mosaic_tpu.grid import Grid, grids_of
 from flaxnoise.backends.xla import elementwise
 from flaxnoise.backends.xla.combine import apply_to_noise
@@ -67,6 +68,10 @@ class MosaicTpu(Backend):
         row = call.shape[-1] if call.shape else 0
         as_rows = bool(call.shape) and (grid.columns == row or row % CHUNK == 0)
         return as_rows and grid.is_worth_it and call.size >= 16 * CHUNK
+
+    def attention(self) -> TpuAttention:
+        """As Backend.attention."""
+        return TpuAttention(self.interpret)
 
     def run(self, call: Call, operands: Operands) -> jax.Array:
         """As Backend.run."""

@@ -1,0 +1,1 @@
+"""Flash attention with dropout as Pallas kernels for TPUs."""
