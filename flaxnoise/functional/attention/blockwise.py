@@ -93,6 +93,8 @@ def _tangent(
     plan: Plan, arrays: Arrays, given: Given, results: Results, tangents: Any
 ) -> tuple[jax.Array, jax.Array]:
     """The tangents of y and of rest."""
+    if has_attention(plan.backend):
+        plan = plan._replace(backend="xla")  # serves every tile; noise kernels do not
     y, top, rest = results
     mean, mu = _by_platform(plan, _linear, arrays, given, (*tangents, None)[:4], (top, rest))
     dy = mean - mu[..., None] * y.astype(mean.dtype)

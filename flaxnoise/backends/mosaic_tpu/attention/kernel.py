@@ -47,9 +47,7 @@ class TpuAttention:
         with jax.enable_x64(False):
             return forward(plan, arrays, given, interpret=self.interpret)
 
-    def backward(
-        self, plan: Any, arrays: Any, given: Any, results: Any, cotangents: Any
-    ) -> Any:
+    def backward(self, plan: Any, arrays: Any, given: Any, results: Any, cotangents: Any) -> Any:
         """As Kernel.backward."""
         from flaxnoise.backends.mosaic_tpu.attention.backward import backward  # importing is slow
 

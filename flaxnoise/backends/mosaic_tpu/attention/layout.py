@@ -1,7 +1,7 @@
 """How the arrays of attention are laid out for the kernels: tiles, padding, order of the keys.
 
 A block of Philox gives the words of four consecutive keys of a query. If weights are dropped, the
-keys of each group of 512 are reordered, so that word w of block b belongs to key 4·b + w at position
+keys of each group of 512 are reordered: key 4·b + w, which reads word w of block b, is at position
 128·w + b. Each word of a register of blocks then is the noise of a register of weights, in the
 forward pass with blocks along lanes and in the backward pass with blocks along sublanes; no word
 has to move. Keys, values, and the last dimension of bias, mask and segments are reordered by XLA.

@@ -1,11 +1,11 @@
 """Operands of the two kernels, with the blocks in which they are read."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
@@ -31,10 +31,12 @@ class Operands:
     def add(self, name: str, x: jax.Array, block: Sequence[int], at: Axis, *, smem: bool = False):
         """Adds an array [B|1, N|K|1, …]; ``at`` gives the last two indices of its block."""
         batch, heads = x.shape[:2]
-        space = {"memory_space": pltpu.SMEM} if smem else {}
+        space: Any = {"memory_space": pltpu.SMEM} if smem else {}
 
         def index(b: Any, n: Any, *ids: Any) -> tuple[Any, ...]:
-            head = n // (self.heads // heads) if heads > 1 else 0
+            group = self.heads // heads
+            # Not n // group: Mosaic's floor division asks for a device.
+            head = 0 if heads == 1 else n if group == 1 else lax.div(n, jnp.int32(group))
             return (b if batch > 1 else 0, head, *at(*ids))
 
         self.arrays[name] = x
@@ -68,7 +70,9 @@ class Operands:
         """An array [B|1, N|1, T|1, S|1]; its last axes in the order of the tile's."""
         rows, columns = (
             1 if size == 1 else block
-            for size, block in zip(x.shape[2:], (self.layout.rows, self.layout.columns), strict=True)
+            for size, block in zip(
+                x.shape[2:], (self.layout.rows, self.layout.columns), strict=True
+            )
         )
 
         def at(*ids: Any) -> tuple[Any, Any]:
@@ -100,10 +104,5 @@ def by_head(x: jax.Array) -> jax.Array:
 
 def parallel(grid: Sequence[int], *, last: int) -> pltpu.CompilerParams:
     """Compiler parameters for a grid whose ``last`` axes run in order."""
-    names = ["parallel"] * (len(grid) - last) + ["arbitrary"] * last
+    names: Any = ["parallel"] * (len(grid) - last) + ["arbitrary"] * last
     return pltpu.CompilerParams(dimension_semantics=tuple(names))
-
-
-def is_empty(*shapes: Sequence[int]) -> bool:
-    """Whether any array has no elements."""
-    return any(math.prod(shape) == 0 for shape in shapes)

@@ -143,10 +143,10 @@ class Tile(NamedTuple):
 
     def _words_at(self, low: jax.Array, high: jax.Array) -> tuple[Any, jax.Array]:
         """The words of the blocks, and which of their elements are upper."""
-        key = tuple(self.scalars[name] for name in ("k0", "k1", "k2", "k3"))
+        k0, k1, k2, k3 = (self.scalars[name] for name in ("k0", "k1", "k2", "k3"))
         at = half_address(low, high if self.layout.wide else None)
-        block = counter(key, at[0], at[1], DOMAINS["keep"])
-        return philox4x32(block, key[:2], multiply_halves), at[3]
+        block = counter((k0, k1, k2, k3), at[0], at[1], DOMAINS["keep"])
+        return philox4x32(block, (k0, k1), multiply_halves), at[3]
 
     def _oriented(self, first: Any, offset: jax.Array) -> list[jax.Array]:
         return self._oriented_at(first[0] + offset, self._high(first, offset))
@@ -194,6 +194,4 @@ def finished(
 
 def dot(a: jax.Array, b: jax.Array, of_a: int, of_b: int) -> jax.Array:
     """The product of two matrices over axis of_a of a and axis of_b of b, in float32."""
-    return lax.dot_general(
-        a, b, (((of_a,), (of_b,)), ((), ())), preferred_element_type=jnp.float32
-    )
+    return lax.dot_general(a, b, (((of_a,), (of_b,)), ((), ())), preferred_element_type=jnp.float32)
