@@ -15,7 +15,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from flaxnoise.backends.mosaic_tpu.attention.layout import Layout, table
-from flaxnoise.backends.mosaic_tpu.attention.operands import Operands, by_head, parallel
+from flaxnoise.backends.mosaic_tpu.attention.operands import Operands, by_head, parallel, result
 from flaxnoise.backends.mosaic_tpu.attention.tile import HIGH, LOW, Tile, dot, finished
 from flaxnoise.backends.mosaic_tpu.grid import LANES, SUBLANES, ceil_divide
 
@@ -116,7 +116,7 @@ def _part(
             of_keys(width),
             of_keys(size),
         ],
-        out_shape=[jax.ShapeDtypeStruct((batch, heads, *own), jnp.float32) for own in sizes],
+        out_shape=[result(q, (batch, heads, *own), jnp.float32) for own in sizes],
         scratch_shapes=[pltpu.VMEM((columns, rows), jnp.float32)] * 2,
         compiler_params=parallel(grid, last=2),
         interpret=interpret,

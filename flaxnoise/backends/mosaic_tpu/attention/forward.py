@@ -10,7 +10,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from flaxnoise.backends.mosaic_tpu.attention.layout import Layout, table
-from flaxnoise.backends.mosaic_tpu.attention.operands import Operands, by_head, parallel
+from flaxnoise.backends.mosaic_tpu.attention.operands import Operands, by_head, parallel, result
 from flaxnoise.backends.mosaic_tpu.attention.tile import HIGH, LOW, Tile, dot, finished
 from flaxnoise.backends.mosaic_tpu.grid import LANES, SUBLANES
 
@@ -38,8 +38,8 @@ def forward(plan: Any, arrays: Any, given: Any, *, interpret: Any) -> Any:
             row,
         ],
         out_shape=[
-            jax.ShapeDtypeStruct((batch, heads, padded, size), q.dtype),
-            *[jax.ShapeDtypeStruct((batch, heads, 1, padded), jnp.float32)] * 2,
+            result(q, (batch, heads, padded, size), q.dtype),
+            *[result(q, (batch, heads, 1, padded), jnp.float32)] * 2,
         ],
         scratch_shapes=[
             pltpu.VMEM((rows, columns), jnp.float32),

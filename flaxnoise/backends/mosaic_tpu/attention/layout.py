@@ -102,12 +102,18 @@ class Layout(NamedTuple):
         return jnp.swapaxes(split_up, axis + 1, axis + 2).reshape(x.shape)
 
 
-def per_weight(layout: Layout, x: jax.Array | None, is_mask: bool) -> jax.Array | None:
-    """A bias or mask [B|1, N|1, T|1, S|1], padded, in a dtype that the kernels can load."""
+def per_weight(
+    layout: Layout, x: jax.Array | None, *, is_mask: bool, along: int
+) -> jax.Array | None:
+    """A bias or mask [B|1, N|1, T|1, S|1], padded, in a dtype that the kernels can load.
+
+    In the backward pass, along = 0, a bfloat16 bias becomes float32: libtpu 0.0.50 aborts.
+    """
     if x is None:
         return None
     dtype = jnp.int8 if is_mask else x.dtype
-    if 1 in x.shape[2:] or dtype not in (jnp.int8, jnp.bfloat16):
+    stays = dtype == jnp.int8 or (dtype == jnp.bfloat16 and along == 1)
+    if 1 in x.shape[2:] or not stays:
         dtype = jnp.int32 if is_mask else jnp.float32
     x = x.astype(dtype)
     x = x if x.shape[2] == 1 else layout.by_rows(x, 2)

@@ -57,8 +57,10 @@ class Operands:
         for name, x in (("k", k), ("v", v)):
             x = by_head(layout.by_keys(x, 1))
             self.add(name, x, (columns, x.shape[3]), lambda *i: (key(*i), 0))
-        per_tile = {"bias": per_weight(layout, bias, False)}
-        per_tile["mask"] = per_weight(layout, given.mask, True)
+        per_tile = {
+            name: per_weight(layout, x, is_mask=name == "mask", along=self.along)
+            for name, x in (("bias", bias), ("mask", given.mask))
+        }
         if given.query_ids is not None and given.key_ids is not None:
             per_tile["query_ids"] = layout.by_rows(given.query_ids, 1)[:, None, :, None]
             per_tile["key_ids"] = layout.by_keys(given.key_ids, 1)[:, None, None]
@@ -106,3 +108,10 @@ def parallel(grid: Sequence[int], *, last: int) -> pltpu.CompilerParams:
     """Compiler parameters for a grid whose ``last`` axes run in order."""
     names: Any = ["parallel"] * (len(grid) - last) + ["arbitrary"] * last
     return pltpu.CompilerParams(dimension_semantics=tuple(names))
+
+
+def result(like: jax.Array, shape: Sequence[int], dtype: Any) -> jax.ShapeDtypeStruct:
+    """The type of a result of pallas_call, which shard_map with check_vma wants to be complete."""
+    axes = getattr(jax.typeof(like), "manual_axis_type", None)
+    own = {} if axes is None else {"manual_axis_type": axes}
+    return jax.ShapeDtypeStruct(shape, dtype, **own)
