@@ -163,16 +163,16 @@ def test_keys_per_example_and_second_derivatives():
 
 
 def test_parts_of_a_long_sequence_of_queries(monkeypatch: pytest.MonkeyPatch):
-    """The backward pass of 300 queries in three parts is that of all at once."""
+    """The backward pass of 150 queries in two parts is that of all at once."""
     case = Attention(
-        (1, 300, 45, 2, 1, 8, 8), 0.3, None, options={"is_causal": True, "bias": (1, 2, 300, 45)}
+        (1, 150, 45, 2, 1, 8, 8), 0.3, None, options={"is_causal": True, "bias": (1, 2, 150, 45)}
     )
     arrays = case.arrays()
     expected = compiled(lambda *own: passes(case, *own), *arrays)
     monkeypatch.setattr(backward, "RESIDENT_BYTES", 1)
     actual = compiled(lambda *own: passes(case, *own), *arrays)
     for own, other in zip(actual, expected, strict=True):
-        np.testing.assert_allclose(own, other, rtol=0, atol=400 * 2.0**-24 * np.abs(other).max())
+        np.testing.assert_allclose(own, other, rtol=0, atol=320 * 2.0**-24 * np.abs(other).max())
 
 
 def test_a_wrong_word_is_seen(monkeypatch: pytest.MonkeyPatch):
