@@ -107,7 +107,7 @@ def per_weight(
 ) -> jax.Array | None:
     """A bias or mask [B|1, N|1, T|1, S|1], padded, in a dtype that the kernels can load.
 
-    In the backward pass, along = 0, a bfloat16 bias becomes float32: libtpu 0.0.50 aborts.
+    In the backward pass, along = 0, a bfloat16 bias becomes float32: on v5e libtpu 0.0.50 aborts.
     """
     if x is None:
         return None
