@@ -12,6 +12,7 @@ import pytest
 from flaxnoise.stream.kinds import KINDS
 
 EDGES = pathlib.Path(__file__).with_name("tpu_edges.py")
+ATTENTION = pathlib.Path(__file__).with_name("tpu_attention.py")
 DEVICES = ("v4", "v5e", "v5p", "v6e", "tpu7x")
 SQUARE, ROWS_OF_768, ROWS_OF_512 = (1024, 1024), (1024, 768), (1024, 512)
 ROWS_OF_516 = (1024, 516)
@@ -108,6 +109,17 @@ def test_every_kind_and_the_edges_compile(run: Callable[..., str], device: str):
     lines = run("tpu", EDGES, device).splitlines()
     assert {line.split()[0] for line in lines} == {*KINDS}
     assert all("flaxnoise_" in line for line in lines), lines
+
+
+@pytest.mark.parametrize("device", COMPARED)
+def test_both_passes_of_attention_compile(run: Callable[..., str], device: str):
+    lines = run("tpu", ATTENTION, device).splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        assert [name.split(".")[0] for name in line.split()] == [
+            "flaxnoise_attention",
+            "flaxnoise_attention_backward",
+        ]
 
 
 def test_keys_of_ours_cost_flaxs_dropout_less_than_all_but_the_hardwares(rows: list[dict]):
