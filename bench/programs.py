@@ -24,6 +24,9 @@ def load(library: str) -> Any:
     """Imports a library; raises ImportError if it is missing or Keras has another backend."""
     if library == "keras":
         os.environ.setdefault("KERAS_BACKEND", "jax")
+    if library == "torch":
+        # Its idle threads would spin, and their CPU time count as that of the next contender.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     module = importlib.import_module(_MODULES.get(library, library))
     if library == "keras" and module.backend.backend() != "jax":
         raise ImportError(f"KERAS_BACKEND is {module.backend.backend()}; set KERAS_BACKEND=jax")
