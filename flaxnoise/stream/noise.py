@@ -48,9 +48,7 @@ def draw(
         n = draw(KINDS[kind.where_dropped], key, low, high, None)
         return jnp.where(kept, jnp.zeros((), n.dtype), n)
     if kind.reads == "half":
-        block_low, block_high, word, upper = half_address(low, high)
-        w = _pick(block_words(key, block_low, block_high, kind.domain), word)
-        return kind.map(jnp.where(upper, swapped(w), w), threshold)
+        return draw_halves(kind, key, half_address(low, high), threshold)
     block_low, block_high, word = word_address(low, high)
     words = block_words(key, block_low, block_high, kind.domain)
     if kind.reads == "word":
@@ -58,6 +56,15 @@ def draw(
     second_pair, odd = _position(word)
     w0, w1, w2, w3 = words
     return kind.map(jnp.where(second_pair, w2, w0), jnp.where(second_pair, w3, w1), odd)
+
+
+def draw_halves(
+    kind: Kind, key: Words, address: tuple[jax.Array, ...], threshold: jax.Array | None
+) -> jax.Array:
+    """n of the elements with addresses (block low, block high, word, upper), for 16-bit kinds."""
+    block_low, block_high, word, upper = address
+    w = _pick(block_words(key, block_low, block_high, kind.domain), word)
+    return kind.map(jnp.where(upper, swapped(w), w), threshold)
 
 
 def swapped(word: jax.Array) -> jax.Array:
