@@ -3,9 +3,12 @@
 A record has the kernels of the program, the bytes that they read and write, the bytes of its
 temporaries, and kernels and bytes of one pass of its innermost loops, which compute a tile. Without
 a GPU, XLA leaves calls of cuDNN as they are: their workspace is not known, and not in the numbers.
+Records of our kernels have their machine instructions, registers and spilled bytes.
 """
 
 import math
+import pathlib
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 from unittest import mock
@@ -18,7 +21,7 @@ import flaxnoise
 from bench import results
 from bench.aot import DEVICES as AHEAD
 from bench.aot import GPUS, gpu, hlo, target, tpu
-from bench.contenders import KEYS
+from bench.contenders import KEYS, on_backend
 from bench.measure import Record
 from bench.report import progress
 
@@ -28,6 +31,7 @@ DTYPE = jnp.dtype(jnp.bfloat16)
 DEVICES = ("h100", "v5e")
 BLOCKWISE, NAIVE = "attention with dropout, blockwise", "attention with dropout, naive"
 JAX_NN, CUDNN = "attention, jax.nn", "attention, jax.nn with cuDNN"
+KERNEL, WITHOUT_DROPOUT = "attention with dropout, mosaic_gpu", "attention, mosaic_gpu"
 _CUDNN_VERSION = 91200  # jax asks for it when it traces; nothing is asked of cuDNN itself
 
 Attention = Callable[..., jax.Array]
@@ -64,6 +68,10 @@ def blockwise(key: jax.Array, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.A
     return flaxnoise.dot_product_attention(key, q, k, v, RATE)
 
 
+def without(key: jax.Array, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    return flaxnoise.dot_product_attention(key, q, k, v, 0.0)
+
+
 def naive(key: jax.Array, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     """Softmax, dropout of an array of all weights, weighted sum; softmax in float32 as jax.nn's."""
     scores = jnp.einsum("btnd,bsnd->bnts", q, k, preferred_element_type=jnp.float32)
@@ -84,15 +92,21 @@ def cudnn(key: jax.Array, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array
         return jax.nn.dot_product_attention(q, k, v, implementation="cudnn")
 
 
+# Mosaic's cache identifies a kernel by its sizes, and the gradient contains the forward pass.
+_LENGTHS = ((2048, False), (2048, True), (8192, True))
+_KERNEL_LENGTHS = ((1024, False), (2048, True), (8192, True))
+
 CASES = tuple(
     Case(name, function, length, gradient, devices)
-    for name, function, devices in (
-        (BLOCKWISE, blockwise, DEVICES),
-        (NAIVE, naive, DEVICES),
-        (JAX_NN, jax_nn, DEVICES),
-        (CUDNN, cudnn, ("h100",)),
+    for name, function, devices, lengths in (
+        (BLOCKWISE, blockwise, DEVICES, _LENGTHS),
+        (NAIVE, naive, DEVICES, _LENGTHS),
+        (JAX_NN, jax_nn, DEVICES, _LENGTHS),
+        (CUDNN, cudnn, ("h100",), _LENGTHS),
+        (KERNEL, on_backend("mosaic_gpu", blockwise), ("h100",), _KERNEL_LENGTHS),
+        (WITHOUT_DROPOUT, on_backend("mosaic_gpu", without), ("h100",), _KERNEL_LENGTHS[:2]),
     )
-    for length, gradient in ((2048, False), (2048, True), (8192, True))
+    for length, gradient in lengths
 )
 
 
@@ -114,14 +128,17 @@ def records(devices: Iterable[str], only: str, load: float, command: str) -> Ite
 
 def count(device: str, case: Case) -> Record:
     """Compiles a case and counts; MiB of bytes moved, in all and per tile, and of temporaries."""
-    compiled = compile_for(device, case)
-    memory = compiled.memory_analysis()
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = compile_for(device, case, folder)
+        emitted = pathlib.Path(folder).glob("*.ptx")
+        sources = [source for source in emitted if "mosaic" in source.read_text()]
+        own = [kernel for source in sources for kernel in gpu.kernels_of(source, DTYPE.itemsize)]
+    memory, text = compiled.memory_analysis(), compiled.as_text()
     assert memory is not None
-    text = compiled.as_text()
     assert text is not None
     found = hlo.cost(text)
     weights = math.prod((HEADS, case.length, case.length))
-    return {
+    record = {
         "kernels": found.kernels,
         "moved": round(found.moved / 2**20, 1),
         "moved_per_weight": round(found.moved / weights, 2),
@@ -129,10 +146,15 @@ def count(device: str, case: Case) -> Record:
         "tile_kernels": found.tile_kernels,
         "tile_moved": round(found.tile_moved / 2**20, 1),
     }
+    if own:
+        record["instructions"] = {kernel.name: kernel.instructions for kernel in own}
+        record["registers"] = max(kernel.registers for kernel in own)
+        record["spilled"] = sum(kernel.spilled for kernel in own)
+    return record
 
 
-def compile_for(device: str, case: Case) -> jax.stages.Compiled:
-    """Compiles a case for one of aot.GPUS or aot.TPUS."""
+def compile_for(device: str, case: Case, folder: str) -> jax.stages.Compiled:
+    """Compiles a case for one of aot.GPUS, with dumps in the folder, or of aot.TPUS."""
     on_gpu = device in GPUS
     place = SingleDeviceSharding((gpu if on_gpu else tpu).topology(device).devices[0])
     key = jax.eval_shape(lambda: jax.random.key_data(KEYS["threefry2x32"]()))
@@ -140,5 +162,7 @@ def compile_for(device: str, case: Case) -> jax.stages.Compiled:
     placed = [
         jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place) for a in (key, array, array, array)
     ]
-    traced = jax.jit(case.program, out_shardings=place).trace(*placed)
-    return traced.lower(lowering_platforms=("cuda" if on_gpu else "tpu",)).compile()
+    program = jax.jit(case.program, out_shardings=place)
+    if on_gpu:
+        return gpu.compile_into(folder, program, placed)
+    return program.trace(*placed).lower(lowering_platforms=("tpu",)).compile()

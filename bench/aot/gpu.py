@@ -34,7 +34,8 @@ class Kernel(NamedTuple):
         elements: elements of the result that one thread writes.
         loads: widths in bytes of the loads from global memory.
         stores: widths in bytes of the stores to global memory.
-        spilled: bytes of registers spilled to memory.
+        spilled: bytes of registers spilled to memory, by all kernels of the file.
+        registers: registers of a thread, the most of all kernels of the file.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Kernel(NamedTuple):
     loads: tuple[int, ...]
     stores: tuple[int, ...]
     spilled: int
+    registers: int
 
     @property
     def instructions_per_element(self) -> float:
@@ -88,9 +90,9 @@ def compile_for(
     # Elements are counted by the bytes stored, as the code stores pairs of bfloat16 as words.
     size = jax.eval_shape(function, key, x, *numbers).dtype.itemsize
     with tempfile.TemporaryDirectory() as folder:
-        compiled = _compile_into(folder, jax.jit(function, out_shardings=cut), placed)
+        compiled = compile_into(folder, jax.jit(function, out_shardings=cut), placed)
         sources = sorted(pathlib.Path(folder).glob("*.ptx"))
-        kernels = [kernel for source in sources for kernel in _kernels(source, size)]
+        kernels = [kernel for source in sources for kernel in kernels_of(source, size)]
     memory = compiled.memory_analysis()
     assert memory is not None
     return Program(tuple(kernels), memory.temp_size_in_bytes)
@@ -103,7 +105,7 @@ def emit(
     place = SingleDeviceSharding(topology(device).devices[0])
     placed = [jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place) for a in arguments]
     with tempfile.TemporaryDirectory() as folder:
-        _compile_into(folder, jax.jit(function, out_shardings=place), placed)
+        compile_into(folder, jax.jit(function, out_shardings=place), placed)
         files = [file for file in pathlib.Path(folder).iterdir() if file.suffix in (".ptx", ".txt")]
         return {file.name: file.read_text() for file in files}
 
@@ -118,7 +120,7 @@ def topology(device: str, devices: int = 1) -> topologies.TopologyDescription:
     )
 
 
-def _compile_into(
+def compile_into(
     folder: str, function: jax.stages.Wrapped, arguments: list[jax.ShapeDtypeStruct]
 ) -> jax.stages.Compiled:
     """Compiles, with the compiler's dumps in the folder."""
@@ -133,7 +135,7 @@ def _compile_into(
     return compiled
 
 
-def _kernels(source: pathlib.Path, size: int) -> list[Kernel]:
+def kernels_of(source: pathlib.Path, size: int) -> list[Kernel]:
     text = source.read_text()
     architecture = re.search(r"^\.target (\w+)", text, re.MULTILINE)
     assert architecture, f"{source.name} names no target"
@@ -148,6 +150,7 @@ def _kernels(source: pathlib.Path, size: int) -> list[Kernel]:
         [_tool("nvdisasm"), "-c", str(binary)], check=True, capture_output=True, text=True
     ).stdout
     spilled = sum(int(n) for n in re.findall(r"(\d+) bytes spill", assembled.stderr))
+    registers = max(map(int, re.findall(r"Used (\d+) registers", assembled.stderr)))
     kernels = []
     for section in re.split(r"^\s*\.section\s+\.text\.", listing, flags=re.MULTILINE)[1:]:
         code = re.findall(r"^\s*/\*[0-9a-f]{4,}\*/\s+(.*?)\s*;", section, re.MULTILINE)
@@ -160,6 +163,7 @@ def _kernels(source: pathlib.Path, size: int) -> list[Kernel]:
                 loads=_widths(code, "LDG"),
                 stores=stores,
                 spilled=spilled,
+                registers=registers,
             )
         )
     return kernels

@@ -2,12 +2,14 @@
 
     JAX_PLATFORMS=cpu PYTHONPATH=… python tests/aot/emitted_attention.py --output FILE
 
-A record has the PTX, the sizes of the call, and the name of the pass.
+A record has the PTX, what it assembles to, the sizes of the call, and the name of the pass.
 """
 
 import argparse
 import json
 import pathlib
+import tempfile
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,10 +37,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=pathlib.Path, required=True)
     records = [
-        {"pass": name, "shape": shape._asdict(), "ptx": _ptx(name, shape)}
+        {"pass": name, "shape": shape._asdict(), **_compiled(name, shape)}
         for name, shape in PROGRAMS
     ]
     parser.parse_args().output.write_text(json.dumps(records))
+
+
+def _compiled(name: str, shape: Shape) -> dict[str, Any]:
+    text = _ptx(name, shape)
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(folder, "kernel.ptx")
+        source.write_text(text)
+        (kernel,) = gpu.kernels_of(source, 1)
+    facts = {"instructions": kernel.instructions, "registers": kernel.registers}
+    return {"ptx": text, **facts, "spilled": kernel.spilled}
 
 
 def _ptx(name: str, shape: Shape) -> str:

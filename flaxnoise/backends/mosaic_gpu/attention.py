@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from flaxnoise.backends.attention import Arrays, AttentionCall, Given, Plan, Results
+from flaxnoise.backends.attention import Arrays, AttentionCall, Results
 from flaxnoise.backends.mosaic_gpu import devices
 from flaxnoise.backends.mosaic_gpu.attention_tiles import ROWS, Shape, in_order, in_tiles
 from flaxnoise.stream.index import split
@@ -44,7 +44,8 @@ class MosaicGpuAttention:
         if q.dtype not in _DTYPES:
             return f"its attention has bfloat16 and float16, not {q.dtype}."
         if q.shape[-1] not in SIZES or v.shape[-1] != q.shape[-1]:
-            return f"its attention has heads of {SIZES} elements, not {q.shape[-1]}, {v.shape[-1]}."
+            own = f"{q.shape[-1]} and {v.shape[-1]}"
+            return f"its attention has heads of {' or '.join(map(str, SIZES))} elements, not {own}."
         if 0 in (*q.shape, *k.shape):
             return "its attention has no empty arrays."
         plan, given = call.plan, call.given
@@ -60,13 +61,15 @@ class MosaicGpuAttention:
         names = [name for name, value in unsupported.items() if value is not None]
         if names:
             return f"its attention has no {', '.join(names)}."
-        if given.origin is not None and (plan.causal or plan.whole[3] != k.shape[1]):
-            return "its attention has causal masks and shards of keys for whole sequences alone."
+        if plan.whole[3] != k.shape[1]:
+            return "its attention has no shards of keys."
+        if plan.causal and plan.whole[2] != q.shape[1]:
+            return "its attention has no causal masks of shards of queries."
         if plan.whole[3] * ROWS >= 1 << 32:
             return "its attention has rows of less than 2^26 weights."
         return devices.refusal(call.devices, call.exported)
 
-    def forward(self, plan: Plan, arrays: Arrays, given: Given) -> Results:
+    def forward(self, plan: Any, arrays: Arrays, given: Any) -> Results:
         """As Kernel.forward."""
         from flaxnoise.backends.mosaic_gpu import attention_passes as passes
 
@@ -81,9 +84,9 @@ class MosaicGpuAttention:
 
     def backward(
         self,
-        plan: Plan,
+        plan: Any,
         arrays: Arrays,
-        given: Given,
+        given: Any,
         results: Results,
         cotangents: tuple[jax.Array, jax.Array],
     ) -> Results:
@@ -112,7 +115,7 @@ class MosaicGpuAttention:
         return dq.astype(q.dtype), dk, dv
 
 
-def _shape(plan: Plan, q: jax.Array, k: jax.Array) -> Shape:
+def _shape(plan: Any, q: jax.Array, k: jax.Array) -> Shape:
     batch, queries, heads, size = q.shape
     keys = k.shape[1]
     examples, all_heads, all_queries, row = plan.whole
@@ -141,7 +144,7 @@ def _padded(shape: Shape, q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax
     return to(shape.queries, q), *(in_tiles(to(shape.keys, x), shape) for x in (k, v))
 
 
-def _noise(plan: Plan, given: Given, shape: Shape) -> Any:
+def _noise(plan: Any, given: Any, shape: Shape) -> Any:
     """The key, threshold and factor, and the indices of the first weights of blocks of queries."""
     if given.words is None or given.threshold is None or given.keep_scale is None:
         return (

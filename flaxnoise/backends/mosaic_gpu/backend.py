@@ -25,6 +25,7 @@ import jax.numpy as jnp
 
 from flaxnoise.backends.contract import COEFFICIENTS, WORDS, Backend, Call, Operands
 from flaxnoise.backends.mosaic_gpu import devices
+from flaxnoise.backends.mosaic_gpu.attention import MosaicGpuAttention
 from flaxnoise.backends.xla import elementwise, flat
 from flaxnoise.backends.xla.combine import apply_to_noise
 from flaxnoise.stream.index import join, split
@@ -66,6 +67,10 @@ class MosaicGpu(Backend):
             if jnp.issubdtype(own, jnp.inexact) and own not in _FLOATS:
                 return f"its kernel has no {own}."
         return devices.refusal(call.devices, call.exported)
+
+    def attention(self) -> MosaicGpuAttention:
+        """As Backend.attention."""
+        return MosaicGpuAttention(self.interpret)
 
     def run(self, call: Call, operands: Operands) -> jax.Array:
         """As Backend.run."""
