@@ -12,16 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flaxnoise.backends.mosaic_gpu import attention_passes as passes
+from flaxnoise.backends.mosaic_gpu import attention_tiles as tiles
+from flaxnoise.functional.attention.blockwise import attend
+from flaxnoise.functional.attention.plan import Given
+from interpreted_attention import KERNEL, Masked, interpreted
+
 pytestmark = pytest.mark.skipif(
     jax.__version_info__ < (0, 12), reason="Mosaic GPU of jax before 0.12 lacks what they need"
 )
-if jax.__version_info__ >= (0, 12):
-    from flaxnoise.backends.mosaic_gpu import attention_passes as passes
-    from flaxnoise.backends.mosaic_gpu import attention_tiles as tiles
-    from flaxnoise.functional.attention.blockwise import attend
-    from flaxnoise.functional.attention.plan import Given
-    from interpreted_attention import KERNEL, Masked, interpreted
-
 PAIRED = (1, 128, 1024, 1, 1)  # keys 512 apart in a tile
 PADDED = (1, 70, 200, 1, 1)
 

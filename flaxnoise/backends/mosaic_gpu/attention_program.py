@@ -55,7 +55,7 @@ class Program:
             plgpu.wgmma(accumulator, a, b)
             return accumulator[...]
 
-        return pl.run_scoped(accumulated, plgpu.ACC(shape, jnp.float32))
+        return pl.run_scoped(accumulated, plgpu.WGMMAAccumulatorRef(shape, jnp.float32))
 
     def left(self, weights: jax.Array, *scratch: Any) -> Any:
         """Weights as the left operand of ``product``: in registers, which the interpreter lacks."""
@@ -85,7 +85,7 @@ class Program:
         if not self.shape.drops:
             return weights
         start = self.starts[block, 0], self.starts[block, 1]
-        key = tuple(self.key[word] for word in range(4))
+        key = self.key[0], self.key[1], self.key[2], self.key[3]
         keep = kept(self.shape, key, self.numbers[0][0], start, self.first(j), self.iota)
         return jnp.where(keep, weights, jnp.zeros_like(weights))
 
@@ -131,7 +131,9 @@ def across(row: jax.Array, columns: int) -> jax.Array:
 
 def tiles_in_memory(dtype: Any, *shape: int) -> Any:
     """Shared memory in the order that wgmma reads."""
-    order = plgpu.TilingTransform((8, 64)), plgpu.SwizzleTransform(128)
+    tiling: Any = plgpu.TilingTransform  # pyright takes both for abstract
+    swizzle: Any = plgpu.SwizzleTransform
+    order = tiling((8, 64)), swizzle(128)
     return plgpu.SMEM(shape, dtype, transforms=order)
 
 

@@ -18,12 +18,11 @@ import jax.numpy as jnp
 from flaxnoise.stream.index import CHUNK, half_address
 from flaxnoise.stream.kinds import KINDS
 from flaxnoise.stream.noise import draw_halves
+from flaxnoise.stream.philox import Words
 
 ROWS = 64  # queries of a tile: the rows of one wgmma
 UNIT = 64  # keys that are put in another order among themselves, or with those 512 behind
 _PLACES = CHUNK // UNIT
-
-Words = tuple[jax.Array, ...]
 
 
 class Shape(NamedTuple):
@@ -130,7 +129,7 @@ def kept(
     shape: Shape,
     key: Words,
     threshold: jax.Array,
-    start: Words,
+    start: tuple[jax.Array, jax.Array],
     first: jax.Array,
     iota: Callable[[int], jax.Array],
 ) -> jax.Array:
