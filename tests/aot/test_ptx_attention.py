@@ -12,6 +12,7 @@ import pytest
 
 import ptx_attention
 import reference
+from every import every
 
 pytestmark = pytest.mark.skipif(
     jax.__version_info__ < (0, 12), reason="Mosaic GPU of jax before 0.12 lacks what they need"
@@ -105,8 +106,8 @@ def test_every_pass_draws_the_mask_of_the_stream(records: list[dict]):
         np.testing.assert_array_equal(kept, expected(shape), err_msg=str(record["shape"]))
 
 
-@pytest.mark.parametrize(
-    ("name", "right", "wrong"),
+@every(
+    "name, right, wrong",
     [
         ("forward", "-766435501", "-766435503"),  # a multiplier of the generator
         ("query_gradient", "setp.lt.u32", "setp.gt.u32"),  # a threshold's comparison

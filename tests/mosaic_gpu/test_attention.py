@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from every import every
 from flaxnoise.backends.mosaic_gpu import attention_passes as passes
 from flaxnoise.backends.mosaic_gpu import attention_tiles as tiles
 from flaxnoise.functional.attention.blockwise import attend
@@ -25,45 +26,34 @@ PAIRED = (1, 128, 1024, 1, 1)  # keys 512 apart in a tile
 PADDED = (1, 70, 200, 1, 1)
 
 
-def masked(name: str) -> Any:
-    return {
-        "keys 512 apart": Masked(PAIRED),
-        "heads that share keys": Masked((1, 64, 128, 2, 1)),
-        "padded and causal": Masked(PADDED, causal=True),
-        "odd rows, shared": Masked((2, 64, 77, 1, 1), shared=True),
-        "a rate that needs all bits": Masked((1, 64, 1024, 1, 1), rate=1e-4),
-        "a shard beyond 2^32": Masked(
-            (1, 64, 1024, 2, 2), (5, 3, 1 << 20, 1024), (4, 1, (1 << 20) - 64, 0)
-        ),
-    }[name]
+CALLS = {
+    "keys 512 apart": Masked(PAIRED),
+    "heads that share keys": Masked((1, 64, 128, 2, 1)),
+    "padded and causal": Masked(PADDED, causal=True),
+    "odd rows, shared": Masked((2, 64, 77, 1, 1), shared=True),
+    "a rate that needs all bits": Masked((1, 64, 1024, 1, 1), rate=1e-4),
+    "a shard beyond 2^32": Masked(
+        (1, 64, 1024, 1, 1), (5, 3, 1 << 20, 1024), (4, 1, (1 << 20) - 64, 0)
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "keys 512 apart",
-        "heads that share keys",
-        "padded and causal",
-        "odd rows, shared",
-        "a rate that needs all bits",
-        "a shard beyond 2^32",
-    ],
-)
+@every("name", CALLS)
 def test_the_forward_pass_draws_the_mask_of_the_stream(name: str):
-    call = masked(name)
+    call = CALLS[name]
     expected = call.expected()
     assert 0 < expected.mean() < 1
     np.testing.assert_array_equal(call.forward(), expected)
 
 
-@pytest.mark.parametrize("name", ["keys 512 apart", "padded and causal"])
+@every("name", ["keys 512 apart", "padded and causal"])
 def test_the_backward_pass_draws_the_same_mask(name: str):
-    call = masked(name)
+    call = CALLS[name]
     np.testing.assert_array_equal(call.query_gradient(), call.expected())
     np.testing.assert_array_equal(call.key_gradient(), call.expected())
 
 
-@pytest.mark.parametrize(("size", "causal"), [(64, True), (128, False)])
+@every("size, causal", [(64, True), (128, False)])
 def test_values_and_gradients_are_those_of_the_jnp_form(size: int, causal: bool):
     """Within 2^-7 of the largest: weights, their gradients and results are rounded to bfloat16."""
     call = Masked((1, 70, 130, 2, 1), causal=causal)
@@ -113,13 +103,12 @@ def planted_words(shape: Any, column: jax.Array) -> jax.Array:
     return column & jnp.uint32(31)
 
 
-@pytest.mark.parametrize(
-    ("name", "defect"), [("_is_second", planted_halves), ("_first_half_key", planted_words)]
-)
+@every("name, defect", [("_is_second", planted_halves), ("_first_half_key", planted_words)])
 def test_a_wrong_order_of_keys_is_seen(monkeypatch: pytest.MonkeyPatch, name: str, defect: Any):
-    monkeypatch.setattr(tiles, name, defect)
     call = Masked((1, 64, 1024, 1, 1))
-    assert np.mean(call.forward() != call.expected()) > 0.1
+    with monkeypatch.context() as patch:
+        patch.setattr(tiles, name, defect)
+        assert np.mean(call.forward() != call.expected()) > 0.1
 
 
 def test_a_tile_that_is_copied_too_early_is_seen(monkeypatch: pytest.MonkeyPatch):

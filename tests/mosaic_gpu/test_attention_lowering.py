@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 import flaxnoise
+from every import every
 
 KEY = jax.random.key(0)
 CALL = "mosaic_gpu_v2"
@@ -33,8 +34,7 @@ def gradient(**options: Any) -> Any:
 
 
 @new
-@pytest.mark.parametrize("size", [64, 128])
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@every("size, dtype", [(64, jnp.bfloat16), (128, jnp.float16)])
 def test_forward_and_backward_lower_to_kernels(size: int, dtype: Any):
     q, k = arrays(1, 70, 4, size, dtype=dtype), arrays(1, 200, 2, size, dtype=dtype)
     assert lowered(forced, q, k, k).count(CALL) == 1
@@ -42,9 +42,7 @@ def test_forward_and_backward_lower_to_kernels(size: int, dtype: Any):
 
 
 @new
-@pytest.mark.parametrize(
-    "options", [{"is_causal": True}, {"broadcast_dropout": True}, {"scale": 0.3}, {"rate": 0.0}]
-)
+@every("options", [{"is_causal": True}, {"broadcast_dropout": True}, {"scale": 0.3}, {"rate": 0.0}])
 def test_its_options(options: dict[str, Any]):
     assert lowered(gradient(**options), *[arrays()] * 3).count(CALL) == 3
 
@@ -81,7 +79,7 @@ REFUSED = {
 
 
 @new
-@pytest.mark.parametrize("name", REFUSED)
+@every("name", REFUSED)
 def test_what_the_kernels_lack_is_refused_by_name(name: str):
     options, own, reason = REFUSED[name]
     x = arrays(*own.get("sizes", SIZES), dtype=own.get("dtype", jnp.bfloat16))
