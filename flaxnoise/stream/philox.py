@@ -50,3 +50,23 @@ def philox4x32(
         c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
         k0, k1 = k0 + jnp.uint32(PHILOX_W32_0), k1 + jnp.uint32(PHILOX_W32_1)
     return c0, c1, c2, c3
+
+
+def philox4x32_in_u64(counter: Words, key: tuple[jax.Array, jax.Array]) -> Words:
+    """The same words, with each word kept in a 64-bit integer through all rounds.
+
+    Faster on CPUs, where a vector of 32-bit words has to be unpacked for each product and packed
+    after it. Only c0 and c2, which are multiplied, need upper halves of 0. Correct only under
+    ``jax.enable_x64(True)``.
+    """
+    lower = jnp.uint64(0xFFFFFFFF)
+    c0, c1, c2, c3 = (word.astype(jnp.uint64) for word in counter)
+    k0, k1 = (word.astype(jnp.uint64) for word in key)
+    for _ in range(ROUNDS):
+        product0, product1 = c0 * jnp.uint64(PHILOX_M4x32_0), c2 * jnp.uint64(PHILOX_M4x32_1)
+        c0 = ((product1 >> jnp.uint64(32)) ^ c1 ^ k0) & lower
+        c2 = ((product0 >> jnp.uint64(32)) ^ c3 ^ k1) & lower
+        c1, c3 = product1, product0
+        k0, k1 = k0 + jnp.uint64(PHILOX_W32_0), k1 + jnp.uint64(PHILOX_W32_1)
+    w0, w1, w2, w3 = (word.astype(jnp.uint32) for word in (c0, c1, c2, c3))
+    return w0, w1, w2, w3

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flaxnoise.backends.contract import Call, Operands
 from flaxnoise.backends.xla.combine import apply_to_noise
 from flaxnoise.backends.xla.index import flat_size, index_in_example, is_one_run, linear_index
+from flaxnoise.backends.xla.mapped import is_mapped, mapped_draw
 from flaxnoise.stream.noise import draw
 
 
@@ -39,12 +40,14 @@ def _noise(call: Call, operands: Operands, flat: bool) -> jax.Array:
             threshold = threshold.reshape((*threshold.shape[: call.batch_rank], 1))
     flat = flat and len(dims) == 1
     batch = key.shape[:-1]
-    k0, k1, k2, k3 = (key[..., i].reshape(batch + (1,) * len(dims)) for i in range(4))
+    ones = (1,) * len(dims) if batch else ()
+    k0, k1, k2, k3 = (key[..., i].reshape(batch + ones) for i in range(4))
     if flat and _are_whole_examples(call, batch, dims[0]):
         low, high = index_in_example(batch, dims[0]), jnp.uint32(0)
     else:
         low, high = linear_index(dims, whole, operands.get("start"), call.wide)
-    n = draw(call.kind, (k0, k1, k2, k3), low, high, threshold)
+    words = (k0, k1, k2, k3), low, high, threshold
+    n = mapped_draw(call, *words) if is_mapped(call) else draw(call.kind, *words)
     return n if dims is call.shape else n.reshape(n.shape[: call.batch_rank] + call.shape)
 
 
