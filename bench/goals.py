@@ -58,6 +58,8 @@ KEYS = "the key is loaded, and each thread computes its round keys"
 SHARDS = "the index of a shard's first element is loaded and added"
 HALVES = "every element is converted, and ptxas does not pair the conversions"
 INSIDE = "XLA copies x and y; where rows end inside a tile, a block serves 4 elements"
+TWICE = "the gradient draws the noise again, so that no mask is kept; XLA compiles both generators"
+PRODUCTS = "XLA for TPUs has no 64-bit integers, and replaces each product by many operations"
 
 LAYERS = (
     Goal("layers", _ours("dropout", shape=[4096, 1024], **FORWARD), 2.0, over=SCALE),
@@ -100,7 +102,12 @@ MODELS = (
         for key, most in ((DEFAULT_KEY, 1 / 5), ("philox2x32", 1 / 2))
     ),
     *(
-        Goal("compile", {"library": "flaxnoise"}, most, what=what, over=FLAX)
+        Goal("compile", {"library": "flaxnoise", **device}, most, what=what, over=FLAX, why=why)
+        for device, why in (
+            ({"mode": "cpu"}, TWICE),
+            ({"mode": "h100"}, TWICE),
+            ({"mode": "v5e"}, PRODUCTS),
+        )
         for what, most in (("cpu", 1.0), ("text", 4.0))
     ),
 )

@@ -134,7 +134,7 @@ def keys(records: Sequence[Record]) -> list[str]:
 
 
 def compile_time(records: Sequence[Record]) -> list[str]:
-    own = results.of(records, suite="compile")
+    own = results.of(records, suite="compile", work="24 layers", direction="compile")
     if not own:
         return []
 

@@ -39,8 +39,12 @@ def flax(key: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.asarray(dropout.apply({}, x, rngs={"dropout": key}))
 
 
+def for_platform(function: Callable[..., object], *platforms: str) -> str:
+    return jax.jit(function).trace(KEY, X).lower(lowering_platforms=platforms).as_text()
+
+
 def for_cuda(function: Callable[..., object]) -> str:
-    return jax.jit(function).trace(KEY, X).lower(lowering_platforms=("cuda",)).as_text()
+    return for_platform(function, "cuda")
 
 
 def exported(function: Callable[..., jax.Array]) -> str:
@@ -68,6 +72,22 @@ def test_all_layers_and_their_gradients_share_one_function(
     assert len(re.findall(r"func private @flaxnoise_noise", text)) == 1
     # The gradient of a sum does not need the last layer's value.
     assert len(re.findall(r"call @flaxnoise_noise", text)) in (calls, calls - 1)
+
+
+@every("platform", ["cpu", "cuda"])
+def test_the_generator_is_one_map_that_all_layers_share(platform: str):
+    """The copies that XLA makes of a function share the computation of a map in it."""
+    with flaxnoise.backend("xla"):
+        text = for_platform(gradient(ours), platform)
+    assert text.count("stablehlo.map") == 1
+
+
+@every("platforms", [("tpu",), ("cpu", "cuda")])
+def test_the_generator_is_no_map_where_that_is_slower_or_the_platform_unknown(
+    platforms: tuple[str, ...],
+):
+    with flaxnoise.backend("xla"):
+        assert "stablehlo.map" not in for_platform(ours, *platforms)
 
 
 def test_calls_that_differ_share_nothing():

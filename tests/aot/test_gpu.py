@@ -51,8 +51,6 @@ SMALL_KERNELS = {  # XLA on A100 hoists rounds that only know the key, for some 
     ("a100", "gaussian_noise, a key per example", (1024, 1024)): 2,
     ("a100", "masked_gaussian_noise, a key per example", (1024, 1024)): 2,
 }
-# Here XLA for H100 computes the mask in a separate kernel, one byte per element.
-KEEPS_MASK = ("h100", "bias+gelu+dropout+residual, gradient", "float32")
 
 
 def of(row: dict) -> tuple[str, str]:
@@ -73,12 +71,10 @@ def test_every_function_is_within_its_budget(rows: list[dict], device: str):
             instructions += bare[without, row["dtype"]]["instructions"]
         assert row["instructions"] <= instructions, row
         more = SMALL_KERNELS.get((device, row["case"], shape), 0)
-        kept = (device, *of(row)) == KEEPS_MASK
-        assert row["kernels"] <= kernels + more + kept, row
+        assert row["kernels"] <= kernels + more, row
         assert row["spilled"] == 0, row
-        assert row["temporary"] <= 0.01 + kept, (
-            row
-        )  # a threshold, what is hoisted for A100; no array
+        # A threshold, and what is hoisted for A100; no array.
+        assert row["temporary"] <= 0.01, row
 
 
 @pytest.mark.parametrize("device", ["h100", "a100"])
