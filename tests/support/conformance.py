@@ -28,7 +28,7 @@ from flaxnoise.backends.mosaic_gpu import kernel as mosaic_gpu_kernel
 from flaxnoise.backends.mosaic_tpu import backend as mosaic_tpu
 from flaxnoise.backends.mosaic_tpu import kernel as mosaic_tpu_kernel
 from flaxnoise.backends.xla import combine as xla_combine
-from flaxnoise.backends.xla import elementwise
+from flaxnoise.backends.xla import elementwise, mapped
 from flaxnoise.backends.xla.backend import Xla
 from flaxnoise.stream import noise
 from forms import form as form_of
@@ -151,8 +151,10 @@ def _from_zero(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, **zeros}
 
 
-def _drawn_signed(kind: Any, key: Any, low: Any, high: Any, threshold: Any) -> jax.Array:
-    return draw(kind, key, low, high, None if threshold is None else _signed(threshold))
+def _drawn_signed(
+    kind: Any, key: Any, low: Any, high: Any, threshold: Any, *more: Any
+) -> jax.Array:
+    return draw(kind, key, low, high, None if threshold is None else _signed(threshold), *more)
 
 
 def _lower_half_of_all(*index: Any) -> tuple[jax.Array, ...]:
@@ -168,7 +170,7 @@ def _combined_with_c_for_d(n: Any, x: Any, coefficients: Any, *more: Any, **how:
     return combine(n, x, _exchanged(coefficients, "c", "d"), *more, **how)
 
 
-combine, draw, linear_index = xla_combine.combine, elementwise.draw, elementwise.linear_index
+combine, draw, linear_index = xla_combine.combine, mapped.draw, elementwise.linear_index
 half_address = noise.half_address
 _cpu_call, _tpu_call = cpu.call_kernel, mosaic_tpu._run_kernel
 _gpu_formula = mosaic_gpu_kernel._formula
@@ -180,7 +182,7 @@ def _tpu_call_with_a_for_b(call: Call, operands: Mapping[str, Any], **how: Any) 
 
 
 _XLA_DEFECTS = {
-    "a signed threshold": (elementwise, "draw", _drawn_signed),
+    "a signed threshold": (mapped, "draw", _drawn_signed),
     "one half for all": (noise, "half_address", _lower_half_of_all),
     "no start": (elementwise, "linear_index", _from_the_first),
     "c for d": (xla_combine, "combine", _combined_with_c_for_d),
