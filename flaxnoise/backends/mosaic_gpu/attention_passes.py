@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import mosaic_gpu as plgpu
+from jax.experimental.pallas import mosaic_gpu
 
 from flaxnoise.backends.mosaic_gpu.attention_program import (
     LOW,
@@ -23,6 +23,8 @@ from flaxnoise.backends.mosaic_gpu.attention_program import (
     tiles_in_memory,
 )
 from flaxnoise.backends.mosaic_gpu.attention_tiles import ROWS, Shape
+
+plgpu: Any = mosaic_gpu  # jax 0.10 lacks some of its names
 
 Noise = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 FORWARD_KEYS, BACKWARD_KEYS = 128, 64

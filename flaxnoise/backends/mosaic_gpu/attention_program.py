@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import mosaic_gpu as plgpu
+from jax.experimental.pallas import mosaic_gpu
 
 from flaxnoise.backends.mosaic_gpu.attention_tiles import ROWS, Shape, first_key, kept, visible
+
+plgpu: Any = mosaic_gpu  # jax 0.10 lacks some of its names
 
 LOW = -1e30  # for −inf in scores
 LOG2E = math.log2(math.e)
