@@ -150,7 +150,8 @@ def kernels_of(source: pathlib.Path, size: int) -> list[Kernel]:
         [_tool("nvdisasm"), "-c", str(binary)], check=True, capture_output=True, text=True
     ).stdout
     spilled = sum(int(n) for n in re.findall(r"(\d+) bytes spill", assembled.stderr))
-    registers = max(map(int, re.findall(r"Used (\d+) registers", assembled.stderr)))
+    used = re.findall(r"Used (\d+) registers", assembled.stderr)
+    registers = max(map(int, used), default=0)  # a file may have no kernel
     kernels = []
     for section in re.split(r"^\s*\.section\s+\.text\.", listing, flags=re.MULTILINE)[1:]:
         code = re.findall(r"^\s*/\*[0-9a-f]{4,}\*/\s+(.*?)\s*;", section, re.MULTILINE)
