@@ -149,7 +149,7 @@ def _lower(ctx: mlir.LoweringRuleContext, *values: Any, of: Pass) -> Sequence[An
         sharding=surroundings(ctx),
         platform=private.platform(ctx),
         exported=private.is_exported(ctx),
-        devices=private.told_devices(ctx),
+        devices=private.program_devices(ctx),
     )
     kernel = attention_kernel(call, of.plan.backend)
     return lower_plain(ctx, values, of.traced(getattr(kernel, of.name)), multiple_results=True)

@@ -37,7 +37,7 @@ def _lower(
         sharding=surroundings(ctx),
         platform=private.platform(ctx),
         exported=private.is_exported(ctx),
-        devices=private.told_devices(ctx),
+        devices=private.program_devices(ctx),
     )
     chosen = choose(call, backend)
     if call.sharding == "whole" or not chosen.is_kernel:

@@ -38,7 +38,7 @@ def with_axis_context(ctx: mlir.LoweringRuleContext, axes: Any) -> mlir.Lowering
     return ctx.replace(module_context=ctx.module_context.replace(axis_context=axes))
 
 
-def told_devices(ctx: mlir.LoweringRuleContext) -> tuple[Any, ...]:
+def program_devices(ctx: mlir.LoweringRuleContext) -> tuple[Any, ...]:
     """The devices that a program is compiled for; empty if jax does not pass them.
 
     Lost: as for ``primitives_that_need_devices``.

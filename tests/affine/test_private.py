@@ -29,7 +29,7 @@ def a_context(**fields: Any) -> Any:
 
 
 def test_what_a_context_does_not_tell_counts_as_what_the_xla_form_serves():
-    assert private.told_devices(a_context()) == ()
+    assert private.program_devices(a_context()) == ()
     assert private.is_exported(a_context())
     assert private.platform(a_context()) == "several"
     assert surroundings(a_context()) == "mixed"
