@@ -4,6 +4,7 @@
 #
 #   PYTHON=                 the interpreter (see setup.sh)
 #   FLAXNOISE_TEST_STAGES=  all (default), lint, or tests
+#   FLAXNOISE_TEST_DEVICES= some (default) or all of the GPUs and TPUs that tests compile for ahead of time
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/setup.sh

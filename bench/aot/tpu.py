@@ -70,16 +70,14 @@ def compile_for(
     *arguments: jax.ShapeDtypeStruct,
 ) -> Program:
     """Compiles for one of aot.TPUS. Not thread-safe: libtpu dumps into one folder per process."""
-    folder = _dumps()
+    forget()
     # Without a device of the topology, compile() would silently compile for the CPU.
     place = SingleDeviceSharding(topology(device).devices[0])
     placed = [jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place) for a in arguments]
-    for old in folder.iterdir():
-        old.unlink()
     lowered = jax.jit(function).trace(*placed).lower(lowering_platforms=("tpu",))
     memory = lowered.compile().memory_analysis()
     assert memory is not None
-    kernels = [_kernel(listing) for listing in sorted(folder.glob("*final_bundles.txt"))]
+    kernels = [_kernel(listing) for listing in sorted(_dumps().glob("*final_bundles.txt"))]
     return Program(tuple(k for k in kernels if k is not None), memory.temp_size_in_bytes)
 
 
@@ -99,10 +97,27 @@ def _dumps() -> pathlib.Path:
     return pathlib.Path(folder)
 
 
+def forget() -> None:
+    """Removes the listings of earlier programs. Call it before libtpu is loaded."""
+    for old in _dumps().iterdir():
+        old.unlink()
+
+
 def compiled_names() -> list[str]:
     """Returns the names of all kernels compiled last, those without loops included."""
     found = (_LISTING.fullmatch(listing.name) for listing in _dumps().iterdir())
     return [name[1] for name in found if name is not None]
+
+
+def loops(prefix: str) -> dict[str, Kernel]:
+    """Returns the longest innermost loop of each kernel compiled last whose name starts so."""
+    found = {}
+    for listing in _dumps().glob("*final_bundles.txt"):
+        name = _LISTING.fullmatch(listing.name)
+        if name is not None and name[1].startswith(prefix):
+            loop = _loop(listing.read_text().splitlines())
+            found[name[1].split(".")[0]] = Kernel(name[1], len(loop), *_stores(loop))
+    return dict(sorted(found.items()))
 
 
 def _kernel(listing: pathlib.Path) -> Kernel | None:
@@ -111,15 +126,24 @@ def _kernel(listing: pathlib.Path) -> Kernel | None:
     if name is None or name[1] == "TLP" or name[1].startswith("<"):
         return None
     lines = listing.read_text().splitlines()
-    loops = _innermost(lines)
-    loop = max(loops or [lines], key=len)
-    loop = [line for line in loop if _BUNDLE.match(line)]
-    text = "\n".join(loop)
-    rows = sum(int(found["rows"], 16).bit_count() for found in _STORE.finditer(text))
-    stored = rows * REGISTER_BYTES // 8
-    if stored < (LEAST_STORED if loops else LEAST_WITHOUT_LOOP):
+    loop = _loop(lines)
+    stored, spilled = _stores(loop)
+    if stored < (LEAST_STORED if _innermost(lines) else LEAST_WITHOUT_LOOP):
         return None
-    return Kernel(name[1], len(loop), stored, len(_SPILL.findall(text)))
+    return Kernel(name[1], len(loop), stored, spilled)
+
+
+def _loop(lines: list[str]) -> list[str]:
+    """Returns the bundles of the longest innermost loop, or all if there is none."""
+    loop = max(_innermost(lines) or [lines], key=len)
+    return [line for line in loop if _BUNDLE.match(line)]
+
+
+def _stores(bundles: list[str]) -> tuple[int, int]:
+    """Returns the bytes of results that bundles store, in full registers, and registers spilled."""
+    text = "\n".join(bundles)
+    rows = sum(int(found["rows"], 16).bit_count() for found in _STORE.finditer(text))
+    return rows * REGISTER_BYTES // 8, len(_SPILL.findall(text))
 
 
 def _innermost(lines: list[str]) -> list[list[str]]:

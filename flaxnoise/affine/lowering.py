@@ -40,7 +40,7 @@ def _lower(
         devices=private.program_devices(ctx),
     )
     chosen = choose(call, backend)
-    if call.sharding == "whole" or not chosen.is_kernel:
+    if call.sharding == "local" or not chosen.is_kernel:
         # An in-place kernel must see which value it gets, which a shared function would hide.
         bind = _inline if chosen.is_in_place else _share
         return lower_plain(ctx, values, lambda *arrays: bind(chosen, call, arrays))

@@ -58,7 +58,7 @@ def surroundings(ctx: mlir.LoweringRuleContext) -> Sharding:
     """How the arrays of a call are sharded.
 
     Returns:
-        "whole" on one device, or if every mesh axis is manual. On several devices "explicit" or
+        "local" on one device, or if every mesh axis is manual. On several devices "explicit" or
         "auto", by the type of the mesh axes. "mixed" if no kernel can run per shard: mesh axes are
         of different types, or jax does not pass the devices.
     """
@@ -66,9 +66,9 @@ def surroundings(ctx: mlir.LoweringRuleContext) -> Sharding:
     if axes is None:
         return "mixed"
     if isinstance(axes, mlir.SPMDAxisContext):
-        return "whole" if set(axes.mesh.axis_names) <= set(axes.manual_axes) else "mixed"
+        return "local" if set(axes.mesh.axis_names) <= set(axes.manual_axes) else "mixed"
     if axes.num_devices == 1:
-        return "whole"
+        return "local"
     mesh = ctx.avals_out[0].sharding.mesh
     types = set() if mesh.empty else set(mesh.axis_types)
     if types == {AxisType.Explicit}:

@@ -37,7 +37,7 @@ class AttentionCall:
     arrays: tuple[ShapedArray, ShapedArray, ShapedArray, ShapedArray | None]
     given: Any
     batch: tuple[int, ...] = ()
-    sharding: Sharding = "whole"
+    sharding: Sharding = "local"
     platform: str = "cpu"
     exported: bool = False
     devices: tuple[Any, ...] = ()

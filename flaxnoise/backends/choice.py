@@ -119,10 +119,10 @@ def _attention_refusal(entry: Backend, kernel: Kernel, call: AttentionCall) -> s
         return f"it serves {', '.join(entry.platforms)}, not {call.platform}."
     if (reason := entry.missing()) is not None:
         return reason
-    if call.sharding != "whole":
+    if call.sharding != "local":
         return "the compiler cannot partition its kernel. Use explicit mesh axes, or shard_map."
     sizes = [size for own in call.arrays if own is not None for size in own.shape]
-    if not are_known((*sizes, *call.plan.whole, *call.batch)):
+    if not are_known((*sizes, *call.plan.global_shape, *call.batch)):
         return "its dimensions must be known."
     return kernel.refuses(call)
 

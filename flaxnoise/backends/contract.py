@@ -15,7 +15,7 @@ from flaxnoise.stream.sizes import are_known, broadcast_sizes, needs_64_bits
 
 T = TypeVar("T")
 Operands = Mapping[str, jax.Array]
-Sharding = Literal["whole", "explicit", "auto", "mixed"]
+Sharding = Literal["local", "explicit", "auto", "mixed"]
 
 COEFFICIENTS = ("a", "b", "c", "d")
 WORDS = ("key", "start")  # operands with batch dimensions and a dimension of words
@@ -32,7 +32,7 @@ class Call:
         global_shape: dimensions of the global array of which n is a shard, or n's own.
         dtype: dtype of the result.
         wide: whether linear indices may exceed 32 bits.
-        sharding: "whole" on one device, or if every mesh axis is manual; else "explicit" or
+        sharding: "local" on one device, or if every mesh axis is manual; else "explicit" or
             "auto", by the type of the mesh axes; "mixed" if no kernel can run per shard.
         platform: jax's name of the platform; "several" in a program for more than one.
         exported: whether the program is exported.
@@ -45,7 +45,7 @@ class Call:
     global_shape: tuple[int, ...]
     dtype: jnp.dtype
     wide: bool
-    sharding: Sharding = "whole"
+    sharding: Sharding = "local"
     platform: str = "cpu"
     exported: bool = False
     devices: tuple[Any, ...] = ()

@@ -26,6 +26,27 @@ def multiply_u64(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Array
     return (product >> jnp.uint64(32)).astype(jnp.uint32), product.astype(jnp.uint32)
 
 
+def multiply_halves(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(high, low) words of a 32x32 -> 64 bit product, from products of 16-bit halves.
+
+    The three branches add the two middle products without overflow: directly if their sum fits into
+    32 bits, halved if the upper half of the multiplier is even, else in two parts.
+    """
+    upper, lower = multiplier >> 16, multiplier & 0xFFFF
+    word_upper, word_lower = word >> jnp.uint32(16), word & jnp.uint32(0xFFFF)
+    carried = (word_lower * jnp.uint32(lower)) >> jnp.uint32(16)
+    middle = word_upper * jnp.uint32(lower) + carried
+    if upper + lower <= 0xFFFF:
+        above = (middle + word_lower * jnp.uint32(upper)) >> jnp.uint32(16)
+    elif upper % 2 == 0:
+        half = word_lower * jnp.uint32(upper // 2)
+        above = ((middle >> jnp.uint32(1)) + half) >> jnp.uint32(15)
+    else:
+        other = word_lower * jnp.uint32(upper) + (middle & jnp.uint32(0xFFFF))
+        above = (middle >> jnp.uint32(16)) + (other >> jnp.uint32(16))
+    return word_upper * jnp.uint32(upper) + above, word * jnp.uint32(multiplier)
+
+
 def philox4x32(
     counter: Words,
     key: tuple[jax.Array, jax.Array],
@@ -70,3 +91,11 @@ def philox4x32_in_u64(counter: Words, key: tuple[jax.Array, jax.Array]) -> Words
         k0, k1 = k0 + jnp.uint64(PHILOX_W32_0), k1 + jnp.uint64(PHILOX_W32_1)
     w0, w1, w2, w3 = (word.astype(jnp.uint32) for word in (c0, c1, c2, c3))
     return w0, w1, w2, w3
+
+
+def philox4x32_in_halves(counter: Words, key: tuple[jax.Array, jax.Array]) -> Words:
+    """The same words, from products of 16-bit halves.
+
+    For TPUs, which have no 64-bit integers: XLA would emulate the additions as well.
+    """
+    return philox4x32(counter, key, multiply_halves)

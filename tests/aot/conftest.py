@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench import aot, results
+from compiled_for import devices
 
 ROOT = aot.ROOT
 
@@ -53,7 +54,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[d
         with (shared / f"{kind}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not output.exists():
-                options = ("--devices", *aot.DEVICES[kind], "--output", output)
+                options = ("--devices", *devices(kind), "--output", output)
                 _run(kind, "-m", "bench", "aot", *options)
         return results.of(results.read(output), "compiled")
 

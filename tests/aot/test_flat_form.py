@@ -1,4 +1,4 @@
-"""The one-dimensional form for GPUs computes the same as the xla form, here on the CPU."""
+"""The forms for GPUs and TPUs compute the same as the xla form for CPUs, here on the CPU."""
 
 import itertools
 import math
@@ -18,7 +18,11 @@ SHAPES = ((), (0, 3), (7,), (6, 10), (33, 129), (3, 5, 1028))
 
 
 def drawn(operands: dict, *, flat: bool, dtype: jax.typing.DTypeLike, **params: object):
-    form = form_of(Xla(), platform="cuda" if flat else "cpu", dtype=dtype, **params)
+    return drawn_for("cuda" if flat else "cpu", operands, dtype=dtype, **params)
+
+
+def drawn_for(platform: str, operands: dict, **params: object):
+    form = form_of(Xla(), platform=platform, **params)
     return np.asarray(jax.jit(form)(operands))
 
 
@@ -44,6 +48,15 @@ def test_flat_noise_is_the_same_for_every_shape(kind: str):
         np.testing.assert_array_equal(
             drawn(operands, flat=True, **params), drawn(operands, flat=False, **params)
         )
+
+
+@every("kind", KINDS)
+def test_the_form_for_tpus_draws_the_same(kind: str):
+    params = {"kind": kind, "shape": (33, 129), "global_shape": None}
+    params["dtype"] = jnp.uint32 if kind == "bits" else jnp.float32
+    operands = operands_of(kind, (33, 129), 2)
+    expected = drawn_for("cpu", operands, **params)
+    np.testing.assert_array_equal(drawn_for("tpu", operands, **params), expected)
 
 
 @every("kind", KINDS)

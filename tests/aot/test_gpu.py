@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from compiled_for import devices
+
 # Case, dtype → (machine instructions per element, kernels). A thread computes one block of Philox
 # for its four elements: 20 products, 20 logical operations, additions to the key. With selecting
 # the word, the comparison, the formula, addresses, loads and stores that is about 25 per element.
@@ -44,7 +46,14 @@ BUDGETS = {
     ("bias+gelu+gaussian_noise+residual", "float32"): (55, 1),
     ("bias+gelu+gaussian_noise+residual", "bfloat16"): (57, 1),
 }
+DEVICES = devices("gpu")
 NARROW = ("dropout, small and ragged", "ragged bias+gelu+dropout+residual")
+CUT = {
+    "h100": 31,  # above the 27 of one device: each thread loads and adds the start of the shard
+    # XLA for A100 computes rounds that do not need the key in separate kernels, and then cannot see
+    # which elements share a block.
+    "a100": 72,
+}
 SMALL_KERNELS = {  # XLA on A100 hoists rounds that only know the key, for some shapes
     ("a100", "dropout", (32, 197, 768)): 1,
     ("a100", "gaussian_noise", (8, 12, 197, 197)): 1,
@@ -57,7 +66,7 @@ def of(row: dict) -> tuple[str, str]:
     return row["case"], row["dtype"]
 
 
-@pytest.mark.parametrize("device", ["h100", "a100"])
+@pytest.mark.parametrize("device", DEVICES)
 def test_every_function_is_within_its_budget(rows: list[dict], device: str):
     own = [row for row in rows if row["suite"] == f"aot {device}"]
     bare = {of(row): row for row in own if "+nothing+" in row["case"]}
@@ -77,7 +86,7 @@ def test_every_function_is_within_its_budget(rows: list[dict], device: str):
         assert row["temporary"] <= 0.01, row
 
 
-@pytest.mark.parametrize("device", ["h100", "a100"])
+@pytest.mark.parametrize("device", DEVICES)
 def test_loads_and_stores_are_of_four_elements(rows: list[dict], device: str):
     width = {"float32": 16, "bfloat16": 8}
     ours = [row for row in rows if row["suite"] == f"aot {device}" and of(row) in BUDGETS]
@@ -88,24 +97,15 @@ def test_loads_and_stores_are_of_four_elements(rows: list[dict], device: str):
         assert row["load"] >= width[row["dtype"]], row
 
 
-@pytest.mark.parametrize(
-    ("device", "budgets"),
-    [
-        # Above the 27 of one device: the start of the shard is loaded and added in each thread.
-        ("h100", {(4096, 1024): 31, (32, 197, 768): 31}),
-        # XLA for A100 computes rounds that do not need the key in separate kernels, and then cannot
-        # see which elements share a block.
-        ("a100", {(4096, 1024): 72, (32, 197, 768): 72}),
-    ],
-)
-def test_four_devices_share_blocks_as_one_does(rows: list[dict], device: str, budgets: dict):
+@pytest.mark.parametrize("device", DEVICES)
+def test_four_devices_share_blocks_as_one_does(rows: list[dict], device: str):
     """The compiler shards x; the loaded start of a shard must not prevent sharing blocks."""
     cut = [
         r for r in rows if r["case"] == "dropout, four devices" and r["suite"] == f"aot {device}"
     ]
-    assert {tuple(row["shape"]) for row in cut} == set(budgets)
+    assert {tuple(row["shape"]) for row in cut} == {(4096, 1024), (32, 197, 768)}
     for row in cut:
-        assert row["instructions"] <= budgets[tuple(row["shape"])], row
+        assert row["instructions"] <= CUT[device], row
 
 
 def test_every_row_of_the_xla_form_has_a_budget(rows: list[dict]):
@@ -117,7 +117,7 @@ def test_every_row_of_the_xla_form_has_a_budget(rows: list[dict]):
 def test_the_report_would_show_a_slower_generator(rows: list[dict]):
     """Flax's Dropout takes 85 instructions per element by the same count, in three kernels."""
     own = [row for row in rows if of(row) == ("flax.linen.Dropout, threefry2x32", "float32")]
-    assert len(own) == 2  # devices
+    assert len(own) == len(DEVICES)
     for row in own:
         assert 80 <= row["instructions"] <= 90, row
         assert row["kernels"] > 1
@@ -130,7 +130,7 @@ def test_keys_of_ours_give_flaxs_dropout_the_fewest_instructions(rows: list[dict
         for row in rows
         if row["case"].startswith("flax.linen.Dropout, ") and row["dtype"] == "float32"
     }
-    for device in ("h100", "a100"):
+    for device in DEVICES:
         ours = found[f"aot {device}", "flaxnoise"]
         assert ours["instructions"] <= BUDGETS["dropout", "float32"][0], ours
         assert ours["kernels"] == 2

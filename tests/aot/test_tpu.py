@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 import pytest
 
+from compiled_for import devices
 from flaxnoise.stream.kinds import KINDS
 
 EDGES = pathlib.Path(__file__).with_name("tpu_edges.py")
 ATTENTION = pathlib.Path(__file__).with_name("tpu_attention.py")
-DEVICES = ("v4", "v5e", "v5p", "v6e", "tpu7x")
+DEVICES = devices("tpu")
 SQUARE, ROWS_OF_768, ROWS_OF_512 = (1024, 1024), (1024, 768), (1024, 512)
 ROWS_OF_516 = (1024, 516)
 ONE_ROW, FEW_ROWS = (1 << 20,), (4, 1 << 17)
@@ -47,7 +48,6 @@ BUDGETS = {
 # The same relative to v5e. Cores of the others issue as much, but v4 has no 32-bit multiplication:
 # each of the 90 products of a block takes some 7 bundles.
 SHARES = {"v4": 7.2, "v5e": 1, "v5p": 1.05, "v6e": 1, "tpu7x": 1}
-COMPARED = ("v4", "v5e", "v6e")  # v5p has v5e's kind of core, tpu7x has v6e's
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_dropout_is_one_kernel_that_keeps_no_array(rows: list[dict], device: str
         assert row["temporary"] < size / 8, row
 
 
-@pytest.mark.parametrize("device", COMPARED)
+@pytest.mark.parametrize("device", DEVICES)
 def test_the_kernel_is_chosen_because_it_beats_the_xla_form(rows: list[dict], device: str):
     """It gains more than the passes through memory that XLA's fusion saves, at most 30 bundles."""
     for case, dtype in (("dropout", "float32"), ("gaussian_noise", "float32")):
@@ -103,7 +103,7 @@ def test_the_count_knows_what_is_known(rows: list[dict], device: str):
         assert 0.4 <= bundles(rows, device, "multiply", dtype, SQUARE) <= 2.5
 
 
-@pytest.mark.parametrize("device", COMPARED)
+@pytest.mark.parametrize("device", DEVICES)
 def test_every_kind_and_the_edges_compile(run: Callable[..., str], device: str):
     """All terms and dtypes, few rows, ragged rows and columns, shards with 64-bit indices."""
     lines = run("tpu", EDGES, device).splitlines()
@@ -111,7 +111,7 @@ def test_every_kind_and_the_edges_compile(run: Callable[..., str], device: str):
     assert all("flaxnoise_" in line for line in lines), lines
 
 
-@pytest.mark.parametrize("device", COMPARED)
+@pytest.mark.parametrize("device", DEVICES)
 def test_both_passes_of_attention_compile(run: Callable[..., str], device: str):
     lines = run("tpu", ATTENTION, device).splitlines()
     assert len(lines) == 3

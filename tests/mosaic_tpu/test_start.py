@@ -9,9 +9,8 @@ from every import every
 from flaxnoise.backends.mosaic_tpu import kernel as tpu_kernel
 from flaxnoise.backends.mosaic_tpu.backend import MosaicTpu
 from flaxnoise.backends.mosaic_tpu.grid import grids_of
-from flaxnoise.backends.mosaic_tpu.registers import multiply_halves
 from flaxnoise.backends.xla import elementwise
-from flaxnoise.stream.philox import PHILOX_M4x32_0, PHILOX_M4x32_1
+from flaxnoise.stream.philox import PHILOX_M4x32_0, PHILOX_M4x32_1, multiply_halves
 from forms import form as form_of
 from interpreted_tpu import drawn
 

@@ -8,13 +8,13 @@ import numpy as np
 import reference
 from every import every
 from flaxnoise.stream.noise import Generator
-from flaxnoise.stream.philox import philox4x32, philox4x32_in_u64
+from flaxnoise.stream.philox import philox4x32, philox4x32_in_halves, philox4x32_in_u64
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "philox_kat.txt"
 ROWS = [line.split() for line in VECTORS.read_text().splitlines() if not line.startswith("#")]
 ANSWERS = [[int(word, 16) for word in row] for row in ROWS]
 
-of_each_form = every("form", [philox4x32, philox4x32_in_u64])
+of_each_form = every("form", [philox4x32, philox4x32_in_halves, philox4x32_in_u64])
 
 
 @every("answer", ANSWERS)

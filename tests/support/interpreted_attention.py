@@ -63,7 +63,7 @@ class Masked(NamedTuple):
     def expected(self) -> np.ndarray:
         """The mask of the reference where a query sees a key, else False: bool[B, N, T, S]."""
         b, t, s, n, _ = self.sizes
-        whole, first = self.plan.whole, self.origin or (0, 0, 0, 0)
+        whole, first = self.plan.global_shape, self.origin or (0, 0, 0, 0)
         places = [
             i + np.uint64(o)
             for i, o in zip(np.indices((b, n, t, s), np.uint64), first, strict=True)

@@ -1,7 +1,7 @@
 """The TPU kernel, executed by Pallas's interpreters on the CPU."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -38,7 +38,12 @@ def drawn(
 
 
 def checked(operands: Mapping[str, jax.Array], **params: Any) -> np.ndarray:
-    """Runs the form in the memory-checking interpreter; the program is compiled each time.
+    """Runs the form in the memory-checking interpreter; the program is compiled each time."""
+    return np.asarray(checked_run(form_of(MosaicTpu(CHECKED), **params), dict(operands)))
+
+
+def checked_run(program: Callable[..., Any], *arguments: Any) -> Any:
+    """Compiles and runs a program that has a kernel in the memory-checking interpreter.
 
     Uninitialised memory holds NaN, or the largest integer.
 
@@ -47,13 +52,12 @@ def checked(operands: Mapping[str, jax.Array], **params: Any) -> np.ndarray:
         RuntimeError: the interpreter detected a race, or a read out of bounds.
     """
     reset()
-    form = form_of(MosaicTpu(CHECKED), **params)
-    y = jax.block_until_ready(jax.jit(form, compiler_options=QUICK)(dict(operands)))
+    y = jax.block_until_ready(jax.jit(program, compiler_options=QUICK)(*arguments))
     assert interpret_pallas_call.races is not None, "no kernel ran"
     # The interpreter of jax 0.10 continues after a race.
     if interpret_pallas_call.races.races_found:
         raise RuntimeError("a race: what the interpreter printed says where")
-    return np.asarray(y)
+    return y
 
 
 @functools.lru_cache

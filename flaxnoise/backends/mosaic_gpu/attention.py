@@ -61,11 +61,11 @@ class MosaicGpuAttention:
         names = [name for name, value in unsupported.items() if value is not None]
         if names:
             return f"its attention has no {', '.join(names)}."
-        if plan.whole[3] != k.shape[1]:
+        if plan.global_shape[3] != k.shape[1]:
             return "its attention has no shards of keys."
-        if plan.causal and plan.whole[2] != q.shape[1]:
+        if plan.causal and plan.global_shape[2] != q.shape[1]:
             return "its attention has no causal masks of shards of queries."
-        if plan.whole[3] * ROWS >= 1 << 32:
+        if plan.global_shape[3] * ROWS >= 1 << 32:
             return "its attention has rows of less than 2^26 weights."
         return devices.refusal(call.devices, call.exported)
 
@@ -118,7 +118,7 @@ class MosaicGpuAttention:
 def _shape(plan: Any, q: jax.Array, k: jax.Array) -> Shape:
     batch, queries, heads, size = q.shape
     keys = k.shape[1]
-    examples, all_heads, all_queries, row = plan.whole
+    examples, all_heads, all_queries, row = plan.global_shape
     return Shape(
         batch=batch,
         heads=heads,
@@ -164,8 +164,8 @@ def _noise(plan: Any, given: Any, shape: Shape) -> Any:
             first = given.origin.astype(jnp.uint64)
             b, n, t = b + first[0], n + first[1], t + first[2]
         if not plan.shared:
-            t = t + (b * jnp.uint64(plan.whole[1]) + n) * jnp.uint64(plan.whole[2])
-        starts = jnp.stack(split(t * jnp.uint64(plan.whole[3])), axis=-1).reshape(-1, 2)
+            t = t + (b * jnp.uint64(plan.global_shape[1]) + n) * jnp.uint64(plan.global_shape[2])
+        starts = jnp.stack(split(t * jnp.uint64(plan.global_shape[3])), axis=-1).reshape(-1, 2)
     return (
         given.words.reshape(4),
         given.threshold.reshape(1),

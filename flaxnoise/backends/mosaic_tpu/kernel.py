@@ -18,12 +18,12 @@ from jax.experimental.pallas import tpu as pltpu
 
 from flaxnoise.backends.contract import named
 from flaxnoise.backends.mosaic_tpu.grid import LANES, MOST_TILES, SUBLANES, Grid
-from flaxnoise.backends.mosaic_tpu.registers import iota, multiply_halves, spread, sum64
+from flaxnoise.backends.mosaic_tpu.registers import iota, spread, sum64
 from flaxnoise.backends.xla.combine import combine
 from flaxnoise.stream.index import half_address, word_address
 from flaxnoise.stream.kinds import DOMAINS, KINDS, Kind
 from flaxnoise.stream.noise import counter, swapped
-from flaxnoise.stream.philox import Words, philox4x32
+from flaxnoise.stream.philox import Words, multiply_halves, philox4x32
 
 WORDS = ("k0", "k1", "k2", "k3", "low", "high", "threshold")  # key, start, threshold
 

@@ -10,27 +10,6 @@ from jax.experimental.pallas import tpu as pltpu
 from flaxnoise.backends.mosaic_tpu.grid import LANES, SUBLANES
 
 
-def multiply_halves(multiplier: int, word: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(high, low) words of a 32x32 -> 64 bit product, from products of 16-bit halves.
-
-    The three branches add the two middle products without overflow: directly if their sum fits into
-    32 bits, halved if the upper half of the multiplier is even, else in two parts.
-    """
-    upper, lower = multiplier >> 16, multiplier & 0xFFFF
-    word_upper, word_lower = word >> jnp.uint32(16), word & jnp.uint32(0xFFFF)
-    carried = (word_lower * jnp.uint32(lower)) >> jnp.uint32(16)
-    middle = word_upper * jnp.uint32(lower) + carried
-    if upper + lower <= 0xFFFF:
-        above = (middle + word_lower * jnp.uint32(upper)) >> jnp.uint32(16)
-    elif upper % 2 == 0:
-        half = word_lower * jnp.uint32(upper // 2)
-        above = ((middle >> jnp.uint32(1)) + half) >> jnp.uint32(15)
-    else:
-        other = word_lower * jnp.uint32(upper) + (middle & jnp.uint32(0xFFFF))
-        above = (middle >> jnp.uint32(16)) + (other >> jnp.uint32(16))
-    return word_upper * jnp.uint32(upper) + above, word * jnp.uint32(multiplier)
-
-
 def spread(words: Sequence[jax.Array]) -> list[jax.Array]:
     """Permutes the four words of 128 blocks into the words of four tiles, in element order.
 

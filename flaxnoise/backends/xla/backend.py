@@ -13,6 +13,6 @@ class Xla(Backend):
 
     def run(self, call: Call, operands: Operands) -> jax.Array:
         """As Backend.run."""
-        if call.sharding == "whole" and call.platform in ("cuda", "rocm"):
+        if call.sharding == "local" and call.platform in ("cuda", "rocm"):
             return flat.affine(call, operands)
         return elementwise.affine(call, operands)

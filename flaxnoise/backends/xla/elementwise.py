@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from flaxnoise.backends.contract import Call, Operands
 from flaxnoise.backends.xla.combine import apply_to_noise
+from flaxnoise.backends.xla.generator import generator
 from flaxnoise.backends.xla.index import flat_size, index_in_example, is_one_run, linear_index
 from flaxnoise.backends.xla.mapped import is_mapped, mapped_draw
 from flaxnoise.stream.noise import draw
@@ -47,7 +48,10 @@ def _noise(call: Call, operands: Operands, flat: bool) -> jax.Array:
     else:
         low, high = linear_index(dims, whole, operands.get("start"), call.wide)
     words = (k0, k1, k2, k3), low, high, threshold
-    n = mapped_draw(call, *words) if is_mapped(call) else draw(call.kind, *words)
+    if is_mapped(call):
+        n = mapped_draw(call, *words)
+    else:
+        n = draw(call.kind, *words, generator(call.platform))
     return n if dims is call.shape else n.reshape(n.shape[: call.batch_rank] + call.shape)
 
 

@@ -17,11 +17,12 @@ from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import mlir
 
 from flaxnoise.backends.contract import Call
+from flaxnoise.backends.xla.generator import generator
 from flaxnoise.stream.kinds import KINDS, Kind
 from flaxnoise.stream.noise import draw
-from flaxnoise.stream.philox import Words, philox4x32, philox4x32_in_u64
+from flaxnoise.stream.philox import Words
 
-GENERATORS = {"cpu": philox4x32_in_u64, "cuda": philox4x32, "rocm": philox4x32}
+_PLATFORMS = ("cpu", "cuda", "rocm")
 
 
 def is_mapped(call: Call) -> bool:
@@ -29,7 +30,7 @@ def is_mapped(call: Call) -> bool:
 
     Not on TPUs, where XLA takes longer to compile it, and not in programs that it partitions.
     """
-    return call.platform in GENERATORS and call.sharding == "whole" and call.is_static
+    return call.platform in _PLATFORMS and call.sharding == "local" and call.is_static
 
 
 def mapped_draw(
@@ -57,7 +58,7 @@ def _lower(ctx: mlir.LoweringRuleContext, *values: Any, kind: str, platform: str
     def scalar(*words: jax.Array) -> jax.Array:
         k0, k1, k2, k3, low, high, *threshold = words
         key, drop = (k0, k1, k2, k3), threshold[0] if threshold else None
-        return draw(row, key, low, high, drop, GENERATORS[platform])
+        return draw(row, key, low, high, drop, generator(platform))
 
     shape = ctx.avals_out[0].shape
     tensor = ir.RankedTensorType.get

@@ -115,7 +115,7 @@ def dot_product_attention(
         window=checks.window(local_window_size),
         drops=drops,
         shared=checks.flag("broadcast_dropout", broadcast_dropout),
-        whole=(*weights[:3], weights[3] * key_shards),
+        global_shape=(*weights[:3], weights[3] * key_shards),
         block_sizes=checks.block_sizes(block_sizes),
         backend=forced_backend(),
     )

@@ -19,7 +19,7 @@ class Plan(NamedTuple):
         window: how many keys before and after its own position a query sees, or None.
         drops: whether dropout is applied: false if rate is the number 0.
         shared: whether batch and heads share one mask.
-        whole: global shape (batch, heads, queries, keys) of the weights, which is that of the mask.
+        global_shape: shape (batch, heads, queries, keys) of the weights, which is that of the mask.
         block_sizes: (queries, keys) of a tile as given by the caller, or None.
         backend: forced backend of the noise, or None.
     """
@@ -30,7 +30,7 @@ class Plan(NamedTuple):
     window: tuple[int, int] | None
     drops: bool
     shared: bool
-    whole: tuple[Any, int, int, int]
+    global_shape: tuple[Any, int, int, int]
     block_sizes: tuple[int, int] | None
     backend: str | None
 
@@ -42,7 +42,7 @@ class Given(NamedTuple):
         words: uint32[4], the words of the key.
         threshold: uint32[], the threshold of the rate.
         keep_scale: 1/P(keep).
-        origin: uint32[4], the position in ``Plan.whole`` at which the arrays of this call start.
+        origin: uint32[4], the position in ``Plan.global_shape`` where this call starts.
         mask: bool[B|1, N|1, T|1, S|1], True where a query may see a key.
         query_ids: int[B|1, T], segments of the queries.
         key_ids: int[B|1, S], segments of the keys.
@@ -106,7 +106,7 @@ def _tile(plan: Plan, queries: int, keys: int, rows: int, columns: int) -> Tile:
     """Tiles of nearly equal sizes, so that none is mostly padding; at most those of block_sizes."""
     rows, columns = plan.block_sizes or (rows, columns)
     tile = Tile(_part(queries, rows, 8), _part(keys, columns, 128))
-    if plan.whole[3] != keys and keys % 4 and tile.columns < keys:
+    if plan.global_shape[3] != keys and keys % 4 and tile.columns < keys:
         # The shard may start inside a Philox block of four words. If the widths of tiles and rows
         # are multiples of four, backends assume that tiles start at a block; an odd width is safe.
         return tile._replace(columns=tile.columns | 1)

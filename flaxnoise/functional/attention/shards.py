@@ -31,10 +31,10 @@ def origin(
     shard = shard_of(q.shape[-rank:])
     if shard is None and key_shard is None:
         return None, plan
-    whole, offsets = shard or (q.shape, (0,) * rank)
+    sizes, offsets = shard or (q.shape, (0,) * rank)
     if rank == 3:
-        whole, offsets = (1, *whole[-3:]), (0, *offsets)
-    batch, queries, heads, size = whole
+        sizes, offsets = (1, *sizes[-3:]), (0, *offsets)
+    batch, queries, heads, size = sizes
     if size != q.shape[-1]:
         raise ValueError(
             f"{OWNER}: local_shard must not shard the last dimension of query. "
@@ -42,7 +42,8 @@ def origin(
         )
     first = jnp.asarray(0 if key_shard is None else key_shard, jnp.uint32) * jnp.uint32(keys)
     b, t, n = (jnp.asarray(own).astype(jnp.uint32) for own in offsets[:3])
-    return jnp.stack([b, n, t, first]), plan._replace(whole=(batch, heads, queries, plan.whole[3]))
+    global_shape = batch, heads, queries, plan.global_shape[3]
+    return jnp.stack([b, n, t, first]), plan._replace(global_shape=global_shape)
 
 
 def per_shard(

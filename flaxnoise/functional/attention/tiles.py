@@ -94,7 +94,7 @@ def kept(
     """
     if not plan.drops or given.words is None or given.threshold is None:
         return None
-    batch, heads, queries, keys = plan.whole
+    batch, heads, queries, keys = plan.global_shape
     return affine(
         {
             "key": given.words.reshape(1, 1, 1, -1),
@@ -119,7 +119,7 @@ def starts(plan: Plan, given: Given, shape: tuple[Any, ...], tile: Tile, n: int)
         tile: sizes of a tile.
         n: number of blocks of rows.
     """
-    _, heads, queries, keys = plan.whole
+    _, heads, queries, keys = plan.global_shape
     with jax.enable_x64(True):
         shape = (1, 1, 1) if plan.shared else shape
         block, b, k, g = (lax.broadcasted_iota(jnp.uint64, (n, *shape), axis) for axis in range(4))

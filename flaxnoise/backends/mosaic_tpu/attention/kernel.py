@@ -34,7 +34,7 @@ class TpuAttention:
             return f"its kernel has float32 and bfloat16, not {dtype.name}."
         if bias is not None and bias.dtype == jnp.float64:
             return "its kernel has no float64, the dtype of bias."
-        if call.plan.whole[3] > MOST_KEYS:
+        if call.plan.global_shape[3] > MOST_KEYS:
             return f"it has at most {MOST_KEYS} keys."
         if any(math.prod(own.shape) == 0 for own in (q, k, v)):
             return "an array has no elements."

@@ -59,7 +59,7 @@ class Layout(NamedTuple):
         rows, columns = plan.block_sizes or (most_rows, CHUNK)
         rows = min(rows, queries, most_rows)
         columns = CHUNK if min(columns, keys) > GROUP else GROUP
-        stride = plan.whole[3]
+        stride = plan.global_shape[3]
         read = "any" if keys % 4 or stride % 4 else "block"
         if keys % CHUNK == stride % CHUNK == 0 and columns == CHUNK:
             read = "chunk"
@@ -74,7 +74,7 @@ class Layout(NamedTuple):
     @property
     def wide(self) -> bool:
         """Whether indices may exceed 32 bits."""
-        return needs_64_bits(self.plan.whole)
+        return needs_64_bits(self.plan.global_shape)
 
     @property
     def pieces(self) -> int:
@@ -129,7 +129,7 @@ def table(plan: Any, given: Any, shape: tuple[int, int], first_row: Any = 0) -> 
         shape: (B, N).
         first_row: position of the first query among those of this device.
     """
-    _, heads, queries, keys = plan.whole
+    _, heads, queries, keys = plan.global_shape
     zero = jnp.zeros((4,), jnp.uint32)
     origin = zero if given.origin is None else given.origin
     key = zero if given.words is None else given.words

@@ -13,11 +13,11 @@ from jax import lax
 
 from flaxnoise.backends.mosaic_tpu.attention.layout import GROUP, WORDS, Layout
 from flaxnoise.backends.mosaic_tpu.grid import LANES, MOST_TILES
-from flaxnoise.backends.mosaic_tpu.registers import iota, multiply_halves, sum64
+from flaxnoise.backends.mosaic_tpu.registers import iota, sum64
 from flaxnoise.stream.index import half_address
 from flaxnoise.stream.kinds import DOMAINS, KINDS
 from flaxnoise.stream.noise import counter, swapped
-from flaxnoise.stream.philox import philox4x32
+from flaxnoise.stream.philox import multiply_halves, philox4x32
 
 LOW, HIGH = -1e30, 1e30  # as in functional.attention.plan
 
@@ -93,11 +93,11 @@ class Tile(NamedTuple):
             block: the first block of the registers, of the 128 of each group.
         """
         layout = self.layout
-        stride = jnp.uint32(layout.plan.whole[3])
+        stride = jnp.uint32(layout.plan.global_shape[3])
         lane, sublane = iota(1), iota(0)
         of_queries, of_blocks = (sublane, lane) if self.along else (lane, sublane)
         row = self.scalars["row"] + (self.i * layout.rows + row).astype(jnp.uint32)
-        high, low = multiply_halves(layout.plan.whole[3], row)
+        high, low = multiply_halves(layout.plan.global_shape[3], row)
         first = sum64((self.scalars["low"], self.scalars["high"]), (low, high))
         key = (self.j * layout.columns).astype(jnp.uint32)
         first = sum64(first, (key, jnp.uint32(0)))
