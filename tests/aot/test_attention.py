@@ -88,10 +88,11 @@ def test_the_kernels_hold_and_move_less_than_the_loops(stored: Rows):
 def test_the_tpu_kernels_draw_a_weight_of_the_mask_in_few_bundles(stored: Rows):
     """By the difference to the kernels without dropout, per 1024 weights.
 
-    A block of Philox takes 65 bundles on v5e's kind of core, 10 instructions a product on v4's, and
-    serves 8 weights for 128 queries or keys; bundles that wait for the products take some of it.
+    A block of Philox takes 65 bundles, and serves 8 weights of each lane; the rest are comparisons,
+    selects and addresses. On v4 each of the 90 products of a block takes some 7 bundles. The
+    budgets leave a tenth for another compiler's schedule.
     """
-    budgets = {"v4": 95, "v5e": 15, "v5p": 15, "v6e": 15, "tpu7x": 15}
+    budgets = {"v4": 104, "v5e": 13, "v5p": 13, "v6e": 13, "tpu7x": 13}
     for device, budget in budgets.items():
         own, without, hardware = (
             next(
