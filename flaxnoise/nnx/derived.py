@@ -36,13 +36,29 @@ def calling_class(cls: type, inspection: Inspection) -> type:
         cls: a class of modules.
         inspection: what is inspected before a method runs.
     """
-    methods = {name: ReplacedMethod(method, inspection) for name, method in _methods(cls)}
+    methods = {name: _replaced(method, inspection) for name, method in _methods(cls)}
     return _derived(cls, (cls,), methods, (calling_class, (cls, inspection)))
+
+
+def clients_class(cls: type) -> type:
+    """The client's class of which a class was made here."""
+    return vars(cls)[_MADE_BY][1][0]
 
 
 def is_derived(cls: type) -> bool:
     """Whether a class was made here."""
     return _MADE_BY in vars(cls)
+
+
+def _replaced(method: Callable[..., Any], inspection: Inspection) -> Callable[..., Any]:
+    """A method that runs in context: a function, as nnx.tabulate expects of methods."""
+    replaced = ReplacedMethod(method, inspection)
+
+    @functools.wraps(method, updated=())
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return replaced(*args, **kwargs)
+
+    return call
 
 
 def _methods(cls: type) -> Iterator[tuple[str, Any]]:
@@ -75,6 +91,17 @@ def is_clients(cls: type) -> bool:
     return cls.__module__.split(".")[0] not in ("flax", "flaxnoise", "builtins", "typing", "abc")
 
 
+class _Quiet:
+    """Comes before the client's class in the order of methods, whose __init_subclass__ is not run.
+
+    That may keep a registry of subclasses by name, or ask for arguments.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Runs Flax's own ``__init_subclass__``, which registers the class as a node of graphs."""
+        nnx.Module.__init_subclass__.__func__(cls, **kwargs)
+
+
 def _derived(cls: type, bases: tuple[type, ...], methods: dict[str, Any], made_by: Any) -> type:
     namespace = {name: vars(cls).get(name) for name in ("__module__", "__qualname__", "__doc__")}
     namespace |= {"__qualname__": cls.__qualname__, _MADE_BY: made_by, **methods}
@@ -83,8 +110,19 @@ def _derived(cls: type, bases: tuple[type, ...], methods: dict[str, Any], made_b
     return metaclass(cls.__name__, bases, namespace, pytree=is_pytree)
 
 
+def _order(self: Any) -> list[type]:
+    """The order of methods of a class, with _Quiet second.
+
+    As a base it would change the layout of instances.
+    """
+    own, *others = type.mro(self)
+    return [own, _Quiet, *others]
+
+
 class _Derived(type(nnx.Module)):
     """The metaclass of the classes made here."""
+
+    mro = _order
 
 
 @functools.cache
@@ -95,7 +133,9 @@ def _metaclass(metaclass: type) -> type:
     """
     ours = _Derived
     if metaclass is not type(nnx.Module):
-        ours = type(metaclass.__name__, (metaclass,), {"__module__": metaclass.__module__})
+        ours = type(
+            metaclass.__name__, (metaclass,), {"__module__": metaclass.__module__, "mro": _order}
+        )
     register: Any = copyreg.pickle
     register(ours, _reduced)
     return ours

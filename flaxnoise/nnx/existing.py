@@ -7,7 +7,13 @@ from typing import Any
 from flax import nnx
 
 from flaxnoise.nnx.attention import dot_product_attention
-from flaxnoise.nnx.derived import calling_class, dropout_class, is_clients, is_derived
+from flaxnoise.nnx.derived import (
+    calling_class,
+    clients_class,
+    dropout_class,
+    is_clients,
+    is_derived,
+)
 from flaxnoise.nnx.dropout import Dropout
 from flaxnoise.replacement import Inspection, Report, is_attention, replaced, tell
 from flaxnoise.replacement.report import warn_of_nothing
@@ -91,7 +97,7 @@ def _replace_calls(node: Any, inspection: Inspection | None) -> None:
         return
     cls = type(node)
     if inspection is not None and is_derived(cls):
-        cls = cls.__bases__[0]
+        cls = clients_class(cls)
     if inspection is not None or (is_clients(cls) and not is_derived(cls)):
         object.__setattr__(node, "__class__", calling_class(cls, inspection or Inspection()))
 

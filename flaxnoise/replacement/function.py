@@ -115,7 +115,7 @@ class ReplacedMethod(Replaced):
         inspection: what is inspected in calls.
     """
 
-    _depth = 4
+    _depth = 5
 
     def __init__(self, method: Callable[..., Any], inspection: Inspection) -> None:
         super().__init__(method, inspection.strict, inspection.report)

@@ -10,9 +10,14 @@ import numpy as np
 
 
 def leaves(tree: Any, name: str) -> list[tuple[str, Any]]:
-    """(name followed by path, leaf) for each leaf."""
+    """(name followed by path, leaf) for each leaf; the words of keys that are typed."""
     named, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return [(f"{name}{jax.tree_util.keystr(path)}", leaf) for path, leaf in named]
+    return [(f"{name}{jax.tree_util.keystr(path)}", _plain(leaf)) for path, leaf in named]
+
+
+def _plain(leaf: Any) -> Any:
+    is_key = jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
 
 
 def assert_same_types(one: Any, other: Any) -> None:

@@ -12,6 +12,7 @@ from flaxnoise.testing.assertion import chex_assertion
 from flaxnoise.testing.comparison import as_bytes, assert_same_types, difference, leaves, report
 
 _STANDARD_ERRORS = 6
+_RANDOM_SIGNS = 6  # sums of errors that assert_unbiased also takes
 
 
 @chex_assertion
@@ -76,19 +77,21 @@ def assert_unbiased(
 ) -> None:
     """Asserts that the mean of f(key, x) over keys is x.
 
-    Each draw gives one number, the mean of (f(key, x) − x)·sign(x) over the elements. The assertion
-    fails if the mean of these numbers is more than 6 standard errors from 0. An unbiased f fails by
-    chance for one of 5·10^8 keys, provided that over all draws hundreds of elements are dropped and
-    hundreds are kept. Smaller biases pass; more draws or elements find them.
+    Each draw gives eight numbers, the mean of (f(key, x) − x)·s over the elements for s = sign(x),
+    s = 1 and six fixed arrays of random signs. The assertion fails if the mean of one of them over
+    the draws is more than 6 standard errors from 0. An unbiased f fails by chance for one of 6·10^7
+    keys, provided that over all draws hundreds of elements are dropped and hundreds are kept.
+    Smaller biases pass; more draws or elements find them.
 
     Args:
         f: a function of a key and an array, which is vmapped over keys.
         key: the key from which those of the draws are split.
-        x: finite real array. In short dtypes it should have many different values, so that rounding
-            errors average out.
-        draws: number of keys.
+        x: finite real array that is not empty. In short dtypes it should have many different
+            values, so that rounding errors average out.
+        draws: number of keys, at least 2.
 
     Raises:
+        ValueError: x is empty, or draws is below 2.
         AssertionError: the mean is further from 0, f(key, x) is not finite, or it differs from x in
             shape or dtype.
 
@@ -96,6 +99,11 @@ def assert_unbiased(
         >>> halved = lambda key, x: flaxnoise.dropout(key, x, rate=0.5)
         >>> flaxnoise.testing.assert_unbiased(halved, key, x)
     """
+    if jnp.size(x) == 0 or draws < 2:
+        raise ValueError(
+            "flaxnoise.testing.assert_unbiased: expected at least one element of x and two draws, "
+            f"got {jnp.size(x)} and {draws}."
+        )
     ys = jax.jit(jax.vmap(f, in_axes=(0, None)))(jax.random.split(key, draws), x)
     assert_same_types(x, ys[0])
     wide = np.asarray(x, np.float64)
@@ -104,15 +112,20 @@ def assert_unbiased(
         raise AssertionError(
             f"f(key, x) is inf or NaN in {infinite} of {ys.size} elements over {draws} draws."
         )
-    errors = (np.asarray(ys, np.float64) - wide) * np.sign(wide)
-    numbers = errors.reshape(draws, -1).mean(axis=1)
-    mean, standard_error = numbers.mean(), numbers.std(ddof=1) / np.sqrt(draws)
-    if not abs(mean) <= _STANDARD_ERRORS * standard_error:
-        distance = abs(mean) / standard_error if standard_error > 0 else np.inf
-        raise AssertionError(
-            f"the mean of (f(key, x) − x)·sign(x) is {mean:.4g}, {distance:.1f} standard "
-            f"errors from 0 over {draws} draws; {_STANDARD_ERRORS} are allowed."
-        )
+    errors = (np.asarray(ys, np.float64) - wide).reshape(draws, -1)
+    random = np.random.default_rng(0).choice([-1.0, 1.0], (_RANDOM_SIGNS, errors.shape[1]))
+    signs = np.stack([np.sign(wide).ravel(), np.ones(errors.shape[1]), *random])
+    names = ("·sign(x)", "", *["·s for random signs s"] * _RANDOM_SIGNS)
+    numbers = errors @ signs.T / errors.shape[1]
+    for name, own in zip(names, numbers.T, strict=True):
+        mean, standard_error = own.mean(), own.std(ddof=1) / np.sqrt(draws)
+        if not abs(mean) <= _STANDARD_ERRORS * standard_error:
+            constant = standard_error <= 1e-9 * abs(mean)  # but for the rounding of the sums
+            distance = np.inf if constant else abs(mean) / standard_error
+            raise AssertionError(
+                f"the mean of (f(key, x) − x){name} is {mean:.4g}, {distance:.1f} standard "
+                f"errors from 0 over {draws} draws; {_STANDARD_ERRORS} are allowed."
+            )
 
 
 @chex_assertion

@@ -101,6 +101,37 @@ def test_a_bias_is_measured(keep: float):
     assert float(text.split(" is ")[1].split(",")[0]) * (0.7 - keep) > 0
 
 
+WRONG = {
+    "an offset, signs of x in balance": (lambda key, x: x + 1, np.linspace(-1, 1, 100)),
+    "an offset of zeros": (lambda key, x: x + 1, np.zeros(100)),
+    "a noisy offset": (
+        lambda key, x: x + 3 + jax.random.normal(key, x.shape),
+        np.linspace(-1, 1, 100),
+    ),
+    "another order": (lambda key, x: x[::-1], np.arange(1.0, 101)),
+    "a random order": (jax.random.permutation, np.arange(1.0, 101)),
+}
+
+
+@every("name", WRONG)
+def test_errors_that_cancel_in_the_mean_are_seen(name: str):
+    function, x = WRONG[name]
+    text = message(testing.assert_unbiased, function, KEY, jnp.asarray(x, jnp.float32))
+    assert "the mean of (f(key, x) − x)" in text
+
+
+@every("x, draws", [(np.zeros(0), 9), (np.zeros(3), 1)])
+def test_too_little_to_average_is_refused(x: np.ndarray, draws: int):
+    with pytest.raises(ValueError, match="assert_unbiased: expected at least one element"):
+        testing.assert_unbiased(lambda key, x: x, KEY, jnp.asarray(x), draws=draws)
+
+
+def test_typed_keys_are_compared_by_their_words():
+    testing.assert_same_noise(jax.random.key, jax.random.key, 3)
+    text = message(testing.assert_same_noise, lambda: jax.random.key(1), lambda: jax.random.key(2))
+    assert "1 of 2 elements" in text
+
+
 def test_constant_errors_are_infinitely_many_standard_errors():
     text = message(testing.assert_unbiased, lambda key, x: x + jnp.sign(x), KEY, jnp.ones(3))
     assert " is 1, inf standard errors from 0 over 1024 draws; 6 are allowed." in text
