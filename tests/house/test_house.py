@@ -44,6 +44,10 @@ def test_top_level_holds_only_what_belongs_there(files: list[Path]):
     assert not strays
 
 
+def test_the_readme_is_a_page():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
+
+
 def test_no_source_file_is_too_long(files: list[Path]):
     lengths = {
         str(file): len((ROOT / file).read_text().splitlines())
