@@ -4,6 +4,8 @@ Equal scores make every weight 1/S; with the identity as values, row t of the re
 the weights, and the gradient of the values under an identity cotangent is their transpose.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,11 +17,17 @@ from attention_cases import KEY
 from every import every
 from meshes import available
 
+QUICK = {"xla_backend_optimization_level": 0}  # each program runs once
 P = jax.sharding.PartitionSpec
 
 
 def weights(key, sizes, rate, **options) -> tuple[jax.Array, jax.Array]:
-    """Returns the weights [B, N, T, S] of the forward and of the backward pass."""
+    """Returns the weights [B, N, T, S] of the forward and of the backward pass, by one program."""
+    program = functools.partial(_weights, sizes=sizes, rate=rate, **options)
+    return jax.jit(program, compiler_options=QUICK)(key)
+
+
+def _weights(key, sizes, rate, **options) -> tuple[jax.Array, jax.Array]:
     b, t, s, n, k = sizes
     q, keys = jnp.zeros((b, t, n, 1)), jnp.zeros((b, s, k, 1))
     identity = jnp.broadcast_to(jnp.eye(s)[:, None], (b, s, k, s))
