@@ -168,7 +168,7 @@ def records(devices: Iterable[str], only: str, load: float, command: str) -> Ite
 
 
 def count(device: str, case: Case) -> Record:
-    """Compiles a case and counts; MiB of bytes moved, in all and per tile, and of temporaries."""
+    """Compiles a case and counts. Memory is in MiB, except for moved_per_weight, in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         compiled = compile_for(device, case, folder)
         emitted = pathlib.Path(folder).glob("*.ptx")

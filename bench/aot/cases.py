@@ -75,7 +75,7 @@ F32, BF16, F16 = (jnp.dtype(t) for t in (jnp.float32, jnp.bfloat16, jnp.float16)
 BOTH = (F32, BF16)
 SQUARE = (1024, 1024)
 SHAPES = ((1 << 20,), SQUARE, (8, 128, 1024), (4, 16, 64, 256), (32, 197, 768))
-# Rows that do not divide by four in arrays that do; 197×197 are attention weights.
+# Row lengths that are not multiples of 4, in arrays whose size is; 197×197 are attention weights.
 ODD_ROWS = ((8, 12, 197, 197), (1022, 1026))
 RAGGED, SMALL_RAGGED = ((1023, 1027), (2_000_001,)), (1023, 1023)
 CHAIN = "bias+gelu+{}+residual"

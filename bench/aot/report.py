@@ -1,9 +1,10 @@
 """The suite aot: what each case compiles to for GPUs and TPUs.
 
-GPUs: machine instructions per element of the largest kernel, kernels, widths of loads and stores,
-spills, temporaries, bytes moved (x, the result, and temporaries written and read back), and the
-picoseconds per element that instructions and bytes take at peak rates. TPUs: static bundles (cycles
-of a core) per 1024 elements, and the bundles that fit in the time of moving x and the result.
+GPUs: machine instructions per element of the largest kernel, kernels, widths of loads and stores in
+bytes, bytes spilled, and per element the bytes of temporaries, the bytes moved (x, the result, and
+temporaries written and read back), and the picoseconds that instructions and bytes take at peak
+rates. TPUs: static bundles (cycles of a core) per 1024 elements, registers spilled, bytes of all
+temporaries, and the bundles that fit in the time of moving 1024 elements of x and the result.
 """
 
 import math

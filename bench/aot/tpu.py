@@ -110,7 +110,7 @@ def compiled_names() -> list[str]:
 
 
 def loops(prefix: str) -> dict[str, Kernel]:
-    """Returns the longest innermost loop of each kernel compiled last whose name starts so."""
+    """Returns the longest innermost loop of each kernel compiled last, by the prefix of names."""
     found = {}
     for listing in _dumps().glob("*final_bundles.txt"):
         name = _LISTING.fullmatch(listing.name)

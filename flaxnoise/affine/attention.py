@@ -6,7 +6,7 @@ derivative is that of ``Pass.otherwise``, the same pass in jax.numpy, which no k
 ``tangent_p`` is the derivative of the forward pass, a linear function of the tangents. It is
 computed in jax.numpy; its transpose is the backward pass, and so a kernel.
 
-Operands are the leaves of a tree, the dimensions that vmap has added first.
+Operands are the leaves of a tree; the dimensions that vmap has added come first.
 """
 
 import dataclasses

@@ -77,11 +77,16 @@ def apply(
     Args:
         kind: name of the kind of noise.
         key: a single key, or its words.
-        x: floating or complex array.
+        x: floating array, or complex if there is neither c nor d.
         shared: dimensions along which the noise is shared.
         location: location of n; by default that of ``here``.
         **operands: any of a, b, c, d and threshold; they broadcast to x.
+
+    Raises:
+        TypeError: x is complex, and there is c or d.
     """
+    if operands.keys() & {"c", "d"}:
+        x = arguments.inexact("apply", x, complex_too=False)
     shape = reduced(x, shared)
     aligned = {
         name: _aligned(value if name == "threshold" else jnp.asarray(value, precision(x)), x.ndim)

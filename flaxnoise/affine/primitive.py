@@ -4,7 +4,7 @@ Operands by name; all except the key are optional:
 
     key        uint32[*batch, 4]    words of the key
     start      uint32[*batch, 2]    linear index (low, high) of a shard's first element; a multiple
-                                    of four if the rows of the shard and of the global array are
+                                    of four if the row lengths of shard and global array are
     threshold  uint32[*batch, *dims]
     x          *batch, *dims        any floating or complex dtype
     a b c d    *batch, *dims        float32, or float64 for 64-bit x

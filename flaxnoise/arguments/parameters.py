@@ -120,7 +120,7 @@ def real(owner: str, name: str, value: Any, shape: Sequence[Any] | None) -> Any:
 def _real(
     owner: str, name: str, value: Any, shape: Sequence[Any] | None
 ) -> tuple[Any, np.ndarray | None]:
-    """(value, Python integers as floats; its copy on the host, or None if it is on a device)."""
+    """(value, Python integers as floats; its copy on the host, or None unless ``on_host``)."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = _as_float(value)
     number = value if isinstance(value, jax.Array) else as_numpy(value)

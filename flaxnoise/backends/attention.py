@@ -51,7 +51,7 @@ class Kernel(Protocol):
         ...
 
     def forward(self, plan: Any, arrays: Arrays, given: Any) -> Results:
-        """(y, top, rest): y [B, T, N, Dv] in q's dtype, and lse in two parts as in blockwise."""
+        """(y, top, rest): y [B, T, N, Dv] in q's dtype; lse = top + rest, [B, T, N] each."""
         ...
 
     def backward(

@@ -42,8 +42,9 @@ def backend(name: str) -> Iterator[None]:
         name: one of ``flaxnoise.backends()``.
 
     Raises:
-        ValueError: there is no backend of that name. If the backend does not support a call,
-            NotImplementedError is raised with the reason when that call is lowered.
+        ValueError: there is no backend of that name.
+        NotImplementedError: raised when a call is lowered that the backend does not support; with
+            the reason.
 
     Example:
         >>> with flaxnoise.backend("xla"):

@@ -15,8 +15,8 @@ from flaxnoise import arguments, functional, random
 
 # From this many weights per head, tiled attention is as fast as forming the weights.
 _LONG = 512 * 512
-# Score of a masked key: its weight is 0, except in a row of masked keys only, whose weights are all
-# equal. The same holds in Flax, which uses the smallest number of the dtype.
+# Least bias, used for −inf: the weight of such a key is 0, except in a row of such keys only, whose
+# weights are all equal. The same holds in Flax, which uses the smallest number of the dtype.
 _HIDDEN = -1e29
 _UNDERSTOOD = {
     *("query", "key", "value", "bias", "mask", "dtype", "is_causal", "deterministic"),
@@ -107,7 +107,7 @@ def dot_product_attention(
 
 
 class Postponed:
-    """The weights of a call, which are formed only for something else than their sum of values.
+    """The weights of a call, formed only if more than the weighted sum of values is asked for.
 
     Args:
         function: Flax's dot_product_attention_weights.
@@ -122,7 +122,7 @@ class Postponed:
     def times(
         self, einsum: Callable[..., jax.Array], subscripts: str, value: Any, **options: Any
     ) -> jax.Array:
-        """The sum of values, without the weights if possible."""
+        """The weighted sum of values, if possible without forming the weights."""
         if "".join(subscripts.split()) == _WEIGHTED_SUM:
             y = _without_weights(self._call, value)
             if y is not None:
@@ -196,8 +196,8 @@ def _without_weights(call: inspect.BoundArguments, value: Any) -> jax.Array | No
     if bias is not None:
         bias = jnp.maximum(jnp.asarray(bias, jnp.promote_types(bias.dtype, jnp.float32)), _HIDDEN)
     if mask is not None:
-        # To a query that sees no key, Flax gives the mean of all values, without a gradient of the
-        # scores: as to one of zeros that sees all.
+        # In Flax, a query that sees no key gets the mean of all values, and no gradient through its
+        # scores. So does a query of zeros that sees every key.
         mask = jnp.atleast_1d(jnp.asarray(mask) != 0)
         sees = mask.any(-1, keepdims=True)
         mask = mask | ~sees

@@ -181,7 +181,7 @@ def _hashable(leaf: Any) -> Hashable:
 
 
 def _looks_like_dropout(draw: Draw) -> bool:
-    """Whether a draw is a bernoulli, or a uniform in a client's code, often compared to a rate."""
+    """Whether a draw is a bernoulli, or a uniform in the client's code: it may serve as a mask."""
     if draw.computed_by == "flax":
         return draw.function == "jax.random.bernoulli"
     names = ("jax.random.bernoulli", "jax.random.uniform")

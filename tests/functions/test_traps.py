@@ -16,7 +16,7 @@ import flaxnoise
 from cases import KEY, Case, array, every_case
 from closeness import assert_same_bits
 from every import every
-from flaxnoise import random
+from flaxnoise import extend, random
 
 X = array(8, 33)
 
@@ -242,3 +242,12 @@ def test_keys_of_more_than_four_words_are_refused():
 def test_float64_in_32_bit_mode_warns_as_jax_does():
     with pytest.warns(UserWarning, match="float64"):
         assert flaxnoise.random.normal(KEY, (3,), jnp.float64).dtype == jnp.float32
+
+
+@every("name", ["c", "d"])
+def test_an_offset_is_not_lost_on_complex_numbers(name: str):
+    """The formula has real offsets; a function of a user's own may ask for one."""
+    z = jnp.ones(4, jnp.complex64)
+    with pytest.raises(TypeError, match=r"apply: x must be floating, got complex64"):
+        extend.apply("normal", KEY, z, **{"a": 1.0, name: 1.0})
+    assert extend.apply("normal", KEY, z, b=1.0).dtype == jnp.complex64

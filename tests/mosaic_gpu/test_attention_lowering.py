@@ -99,8 +99,10 @@ def test_an_older_jax_is_refused_by_name():
         lowered(lambda x: forced(x, x, x), arrays())
 
 
-def test_an_older_gpu_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("FLAXNOISE_CUDA_CAPABILITY", "8.0")
-    reason = "needs jax 0" if OLD else r"compute capability 9\.0"
+@every("capability", ["8.0", "10.0", "12.0"])
+def test_other_gpus_are_refused(capability: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FLAXNOISE_CUDA_CAPABILITY", capability)
+    reason = rf"capability 9\.0 \(Hopper\) and below 10\.0, and .* has {capability}"
+    reason = "needs jax 0" if OLD else reason
     with pytest.raises(NotImplementedError, match=reason):
         lowered(lambda x: forced(x, x, x), arrays())

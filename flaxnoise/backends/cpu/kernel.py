@@ -62,7 +62,9 @@ def _lower(
     kind: str,
     **_: Any,
 ) -> Sequence[Any]:
-    """Lowers to an FFI call that writes into x, unless x is an argument that is not donated.
+    """Lowers to an FFI call that writes into x if x has the result's shape and may be overwritten.
+
+    An argument of the whole program may be overwritten only if it is donated.
 
     XLA obeys an output-operand alias, and copies x first if something else reads it later. Measured
     on a Xeon of 2023 in float32, CPU time per element: for a donated array of 64 MB, 0.43 ns in

@@ -18,6 +18,7 @@ from flaxnoise.stream.index import split
 
 SIZES = (64, 128)
 _SINCE = (0, 12)
+_SINCE_NO_WGMMA = 10.0  # Blackwell has other instructions (PTX ISA, wgmma: sm_90a alone)
 _DTYPES = (jnp.bfloat16, jnp.float16)
 _HIGH = 1e30  # lse of padding, whose weights then are 0
 _PADDED_KEYS = 128
@@ -67,7 +68,7 @@ class MosaicGpuAttention:
             return "its attention has no causal masks of shards of queries."
         if plan.global_shape[3] * ROWS >= 1 << 32:
             return "its attention has rows of less than 2^26 weights."
-        return devices.refusal(call.devices, call.exported)
+        return devices.refusal(call.devices, call.exported, below=_SINCE_NO_WGMMA)
 
     def forward(self, plan: Any, arrays: Arrays, given: Any) -> Results:
         """As Kernel.forward."""

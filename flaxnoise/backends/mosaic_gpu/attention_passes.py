@@ -1,7 +1,8 @@
 """The passes of attention as Pallas kernels for Mosaic GPU; imported only when they are used.
 
-The forward pass and the gradient of queries have a program for 64 queries, which goes over the
-tiles of keys; the gradients of keys and values have one for 64 keys, which goes over the queries.
+The forward pass and the gradient of queries have one program for each 64 queries, which goes over
+the tiles of keys; the gradients of keys and values have one for each 64 keys, which goes over the
+queries.
 Each tile of weights is computed, and its mask drawn, once in each of the three.
 """
 

@@ -5,7 +5,7 @@ layout of wgmma's accumulators a thread has columns 8·a + 2·t + e of a row, t 
 modulo 4. Keys are put in another order before the kernel, so that a thread has whole blocks of the
 stream and draws each of them once: in each 16 columns, column 8·a + 2·t + e has key 4·t + 2·a + e.
 Where rows of weights are whole chunks of the stream, and no tile is skipped, the second half of
-each 64 columns has the keys 512 behind those of the first half, which read the other halves of the
+each 64 columns has the keys 512 after those of the first half, which read the other halves of the
 same words.
 """
 
@@ -21,7 +21,7 @@ from flaxnoise.stream.noise import draw_halves
 from flaxnoise.stream.philox import Words
 
 ROWS = 64  # queries of a tile: the rows of one wgmma
-UNIT = 64  # keys that are put in another order among themselves, or with those 512 behind
+UNIT = 64  # keys that are put in another order among themselves, or with those 512 after
 _PLACES = CHUNK // UNIT
 
 
@@ -92,7 +92,7 @@ def _reordered(
 
 
 def first_key(shape: Shape, first_column: jax.Array) -> jax.Array:
-    """The first key, uint32, of the tile that begins with this column of all."""
+    """uint32, the first key of the tile whose first column has this number among all columns."""
     if not shape.is_paired:
         return first_column
     # Shifts and ands: the compiler then knows which bits are 0.
@@ -146,8 +146,8 @@ def kept(
     word = jnp.uint32
     row, column = iota(0), iota(1)
     key_number = _first_half_key(shape, column)
-    # Indices without the bits that name a word of a block and one of its halves, in sums of which
-    # no bit carries into those: then the compiler finds the weights that share a block.
+    # The index is summed without the bits that select a word of the block and a half of the word,
+    # and no sum carries into those bits. So the compiler finds the weights that share a block.
     zeros = word(shape.alignment.bit_length() - 1)
     low = start[0] >> zeros << zeros
     named = word(3 if shape.alignment >= 4 else 0)

@@ -3,8 +3,8 @@
 The kernel is opt-in: ``with flaxnoise.backend("mosaic_gpu"):``. It computes each block of the
 generator once for all elements that share it; the xla backend does so for four elements at a time.
 But XLA cannot fuse a kernel with neighbouring operations, which costs two passes through memory.
-By instruction counts and memory traffic of compiled programs (bench/results/aot.jsonl), calls that
-are bound by memory gain nothing, and normal noise in 16-bit dtypes may gain. It has not been
+By instruction counts and memory traffic of compiled programs (bench/results/aot.jsonl),
+memory-bound calls gain nothing, and normal noise in 16-bit dtypes may gain. It has not been
 measured on a device.
 
 It needs compute capability 9.0 or later. For programs whose GPUs jax does not report, and for

@@ -10,20 +10,26 @@ ENVIRONMENT = "FLAXNOISE_CUDA_CAPABILITY"  # of GPUs that jax does not report
 _FIRST_CAPABILITY = 9.0
 
 
-def refusal(devices: Sequence[Any], exported: bool) -> str | None:
+def refusal(devices: Sequence[Any], exported: bool, *, below: float = float("inf")) -> str | None:
     """Why the GPUs cannot run the kernel, or None; on an older GPU, Mosaic aborts the process.
 
     The devices that jax reports count first, then the environment variable, then the local GPUs.
     For an export jax reports the devices it was made on, so the variable counts first.
+
+    Args:
+        devices: devices that jax reports.
+        exported: whether the program is exported.
+        below: the first compute capability that cannot run the kernel any more.
     """
     capability = os.environ.get(ENVIRONMENT)
     described = [] if capability is None else [(ENVIRONMENT, capability)]
     given = _capabilities(devices)
     known = (described or given if exported else given or described) or _capabilities(_at_hand())
-    needed = f"it needs compute capability {_FIRST_CAPABILITY} (Hopper) or later, and"
+    last = "or later" if below == float("inf") else f"and below {below}"
+    needed = f"it needs compute capability {_FIRST_CAPABILITY} (Hopper) {last}, and"
     for name, own in known:
         try:
-            enough = float(own) >= _FIRST_CAPABILITY
+            enough = _FIRST_CAPABILITY <= float(own) < below
         except ValueError:
             return f"{needed} {name} is no number: {own!r}."
         if not enough:

@@ -61,10 +61,10 @@ def index_in_example(batch: tuple[int, ...], size: int) -> jax.Array:
 
 
 def is_one_run(shape: Sequence[int], global_shape: Sequence[int]) -> bool:
-    """Whether a shard of known sizes is sharded along the first dimension that is not 1 only.
+    """Whether a shard of known sizes is sharded at most along the first dimension that is not 1.
 
     Then its elements are consecutive in the global array, and its start is a multiple of the
-    number of elements of one index of that dimension.
+    product of the sizes after that dimension.
     """
     if not are_known(shape):
         return False

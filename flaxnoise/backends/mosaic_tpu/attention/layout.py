@@ -19,7 +19,7 @@ from flaxnoise.stream.sizes import needs_64_bits
 GROUP = HALF  # keys that are reordered together
 MOST_KEYS = 1 << 25  # of a row, for 32-bit offsets inside a tile
 
-# Columns of the table of scalars; what is a position has the bits of an int32.
+# Columns of the table of scalars; positions (from t0 on) are stored as the bits of an int32.
 WORDS = ("k0", "k1", "k2", "k3", "low", "high", "threshold", "t0", "s0", "row", "t_end", "s_end")
 
 

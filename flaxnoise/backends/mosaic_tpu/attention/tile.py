@@ -58,7 +58,7 @@ class Tile(NamedTuple):
         return seen
 
     def visible(self, row: Any, piece: Any, block: Any) -> list[jax.Array]:
-        """Rules which keys a register of queries sees.
+        """Conditions, all of which hold where a query of the register sees a key of it.
 
         Args:
             row: the first query of the register, in the tile.
