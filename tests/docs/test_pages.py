@@ -1,5 +1,6 @@
 """The Python on every page of the site runs."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -24,6 +25,20 @@ def test_python_of_a_page_runs(page: Path):
     names: dict[str, object] = {}
     for block in blocks(page):
         exec(compile(block, page, "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_imports_the_modules_that_it_uses(page: Path):
+    """``import flaxnoise`` does not import these; another page in the same process may have."""
+    nodes = [node for block in blocks(page) for node in ast.walk(ast.parse(block))]
+    used = {
+        f"flaxnoise.{node.attr}"
+        for node in nodes
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "flaxnoise"
+    } & {"flaxnoise.linen", "flaxnoise.nnx", "flaxnoise.optax", "flaxnoise.testing"}
+    imported = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert used <= imported
 
 
 def test_every_guide_has_code_or_says_why_not():
